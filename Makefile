@@ -1,0 +1,64 @@
+# Every word here does one thing; `make` alone lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup doctor demo up down test e2e check format proto lock bench bench-judged clean
+
+help: ## Show this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## Make .venv with everything the laptop and the tests need
+
+$(STAMP): pyproject.toml requirements/dev.txt deploy/environment/install.py
+	@echo "Setting up $(VENV): a few minutes the first time, most of it PyTorch."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python deploy/environment/install.py dev
+	@touch $@
+
+doctor: setup ## Look for what could go wrong on this machine
+	@lectern doctor
+
+demo: setup ## Start the stack, ingest the samples, ask, print a cited answer
+	@lectern demo
+
+up: setup ## Start the stack in the background
+	@lectern up --detach
+
+down: ## Stop the stack
+	@test ! -x $(BIN)/lectern || lectern down
+
+test: setup ## Run the tests (about 15 minutes on 2 cores)
+	pytest -n 2 --dist loadgroup -m "not e2e and not slow and not gpu"
+	pytest -m "e2e and not slow and not gpu"
+
+e2e: setup ## Run only the whole-stack tests
+	pytest -m "e2e and not slow and not gpu"
+
+check: setup ## Lint, types, boundaries, contract, stub freshness
+	ruff check .
+	ruff format --check .
+	mypy .
+	lint-imports
+	cd protos && buf lint
+	python deploy/environment/generate_stubs.py --check
+
+format: setup ## Format and apply safe fixes
+	ruff check --fix .
+	ruff format .
+
+proto: setup ## Regenerate the gRPC stubs
+	python deploy/environment/generate_stubs.py
+
+lock: setup ## Resolve requirements/*.txt again
+	$(BIN)/python -m pip install --quiet uv
+	python deploy/environment/lock.py
+
+bench-judged: setup ## Hybrid retrieval against its own arms on the judged sets
+	python bench/fusion.py
+
+clean: down ## Remove .venv and everything generated (the library in .lectern stays)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,83 @@
+"""The real stores that tests run against: one Postgres and one Milvus Lite server for each worker process."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from deploy.laptop.milvus import EmbeddedMilvus
+from deploy.laptop.postgres import EmbeddedPostgres
+from shared.rpc.caller_signing import CallerSigner
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for_port(port: int, *, seconds: float) -> None:
+    ends = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            if time.monotonic() > ends:
+                raise
+            time.sleep(0.05)  # the only way to learn that another process has begun to listen
+        else:
+            return
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """DSN of an empty server's ``postgres`` database."""
+    folder = tmp_path_factory.mktemp("postgres")
+    server = EmbeddedPostgres(folder / "data")
+    url = server.start()
+    yield url
+    server.stop()
+
+
+@pytest.fixture
+async def database_url(postgres_url: str) -> AsyncIterator[str]:
+    """DSN of a database that is this test's alone."""
+    name = f"test_{secrets.token_hex(6)}"
+    connection = await asyncpg.connect(postgres_url)
+    try:
+        await connection.execute(f"CREATE DATABASE {name}")
+        yield postgres_url.replace("/postgres?", f"/{name}?")
+        await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    finally:
+        await connection.close()
+
+
+@pytest.fixture(scope="session")
+def milvus_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a Milvus Lite server; use organisations or collections of your own in it."""
+    folder = tmp_path_factory.mktemp("milvus")
+    port = free_port()
+    with Path(folder / "log").open("wb") as log:
+        server = EmbeddedMilvus(folder / "data", port, log)
+        server.start()
+        try:
+            wait_for_port(port, seconds=60)
+            yield server.uri
+        finally:
+            server.stop()
+
+
+@pytest.fixture(scope="session")
+def internal_key() -> bytes:
+    return secrets.token_bytes(32)
+
+
+@pytest.fixture(scope="session")
+def signer(internal_key: bytes) -> CallerSigner:
+    return CallerSigner(internal_key)
