@@ -587,9 +587,9 @@ class FindMissingPassagesRequest(_message.Message):
     GENERATION_FIELD_NUMBER: _builtins.int
     PASSAGE_IDS_FIELD_NUMBER: _builtins.int
     document_id: _builtins.str
-    """The document that the passages belong to."""
+    """The document that the passages belong to; empty: they are of several documents, and the ids alone decide."""
     generation: _builtins.int
-    """The generation that they belong to."""
+    """The generation that they belong to; 0: of any."""
     @_builtins.property
     def passage_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """At most 16,384 ids."""

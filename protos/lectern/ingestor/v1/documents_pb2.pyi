@@ -295,7 +295,9 @@ class UploadDocumentResponse(_message.Message):
 
     @_builtins.property
     def job(self) -> _jobs_pb2.Job:
-        """The job that makes it searchable. When the content is unchanged it is a job that has already succeeded."""
+        """The job that makes it searchable. When the content is unchanged it is a job that has already succeeded, or, where name or metadata
+        changed, one that carries them to the index without parsing or embedding anything.
+        """
 
     def __init__(
         self,
