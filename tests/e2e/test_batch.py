@@ -1,0 +1,98 @@
+"""Thousands of texts in one request, and searches over them."""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+
+from tests.e2e.conftest import Organisation
+
+SUBJECTS = (
+    "alloy",
+    "aquifer",
+    "battery",
+    "bridge",
+    "catalyst",
+    "comet",
+    "enzyme",
+    "glacier",
+    "graph",
+    "lattice",
+    "membrane",
+    "neuron",
+    "polymer",
+    "protein",
+    "reef",
+    "sensor",
+)
+PROPERTIES = (
+    "conductivity",
+    "decay",
+    "density",
+    "diffusion",
+    "drift",
+    "elasticity",
+    "entropy",
+    "fatigue",
+    "growth",
+    "noise",
+    "porosity",
+    "salinity",
+    "strain",
+    "toxicity",
+)
+VERBS = (
+    "bounds",
+    "couples",
+    "delays",
+    "dominates",
+    "inhibits",
+    "limits",
+    "mediates",
+    "predicts",
+    "raises",
+    "shifts",
+    "stabilises",
+    "tracks",
+)
+
+
+def abstract(number: int, words: int = 120) -> str:
+    """Prose of about ``words`` words that no other number gives, with one rare name in it."""
+    draw = random.Random(number)
+    sentences = [f"We report on specimen qx{number:05d}."]
+    while sum(len(sentence.split()) for sentence in sentences) < words:
+        sentences.append(
+            f"The {draw.choice(PROPERTIES)} of the {draw.choice(SUBJECTS)} {draw.choice(VERBS)} the {draw.choice(PROPERTIES)} "
+            f"of a nearby {draw.choice(SUBJECTS)} by {draw.randint(2, 98)} percent in {draw.randint(3, 60)} trials.",
+        )
+    return " ".join(sentences)
+
+
+def test_5000_abstracts_in_one_request_become_searchable_by_their_external_ids(organisation: Organisation) -> None:
+    organisation.create_collection("abstracts")
+    entries = [{"id": f"a-{number}", "name": f"Abstract {number}", "text": abstract(number)} for number in range(5000)]
+    job = organisation.batch("abstracts", entries)
+    ended = organisation.wait_for_job(job["id"], seconds=600)
+    assert (ended["state"], ended["total"], ended["done"], ended["failures"]) == ("SUCCEEDED", 5000, 5000, [])
+    collection = organisation.client.get("/api/v1/collections/abstracts").json()
+    assert collection["document_count"] == 5000
+    assert collection["passage_count"] >= 5000
+
+    hits = organisation.search("salinity of the reef", collections=["abstracts"], limit=100).json()["hits"]
+    assert len(hits) == 100
+    assert {hit["external_id"] for hit in hits} <= {entry["id"] for entry in entries}
+    assert len({hit["passage_id"] for hit in hits}) == 100
+    for number in (7, 2048, 4999):
+        found = organisation.search(f"specimen qx{number:05d}", collections=["abstracts"]).json()["hits"]
+        assert found[0]["external_id"] == f"a-{number}"
+
+    seconds = []
+    for number in range(40):
+        began = time.perf_counter()
+        assert (
+            organisation.search(f"{SUBJECTS[number % 16]} {PROPERTIES[number % 14]} trials", collections=["abstracts"]).status_code == 200
+        )
+        seconds.append(time.perf_counter() - began)
+    print(f"\n/search over 5,000 abstracts: p50 {statistics.median(seconds) * 1000:.0f} ms")  # noqa: T201  # a figure to read, not to assert
