@@ -1,0 +1,56 @@
+"""Builds the generator from its settings and runs it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from generator.adapters.prometheus_observer import PrometheusObserver
+from generator.domain.answering import Answering
+from generator.domain.engine import Engine
+from generator.domain.extractive import ExtractiveEngine
+from generator.servicers.generation import GenerationServicer
+from generator.settings import EXTRACTIVE_MODEL, GeneratorSettings
+from lectern.generator.v1 import generation_pb2, generation_pb2_grpc
+from shared.rpc.caller_signing import CallerSigner
+from shared.rpc.server import ServiceServer
+
+SERVICE_NAME = generation_pb2.DESCRIPTOR.services_by_name["GenerationService"].full_name
+
+
+@dataclass(frozen=True, slots=True)
+class RunningService:
+    """A generator that answers calls on ``port``."""
+
+    port: int
+
+
+@asynccontextmanager
+async def serve(settings: GeneratorSettings) -> AsyncIterator[RunningService]:
+    """Start the generator; leaving the context drains and stops it.
+
+    Raises:
+        OSError: the address is taken.
+    """
+    async with AsyncExitStack() as stack:
+        engines = await _engines(settings, stack)
+        answering = Answering(
+            engines,
+            default_model=settings.default_model or list(engines)[-1],
+            max_concurrent_answers=settings.max_concurrent_answers,
+            observer=PrometheusObserver(),
+        )
+        signer = CallerSigner(settings.internal_key.get_secret_value().encode())
+        server = ServiceServer("generator", signer=signer, service_names=[SERVICE_NAME])
+        generation_pb2_grpc.add_GenerationServiceServicer_to_server(GenerationServicer(answering), server.grpc_server)
+        await server.start(settings.listen)
+        stack.push_async_callback(server.stop)
+        await server.health.set_serving(True)
+        yield RunningService(server.port)
+
+
+async def _engines(settings: GeneratorSettings, stack: AsyncExitStack) -> dict[str, Engine]:
+    """The configured models by name; the last is the default one."""
+    engines: dict[str, Engine] = {EXTRACTIVE_MODEL: ExtractiveEngine()}
+    return engines
