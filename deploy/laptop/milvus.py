@@ -24,7 +24,7 @@ class EmbeddedMilvus:
 
     def start(self) -> None:
         """Start the process; it listens a few seconds later."""
-        self._process = subprocess.Popen(self._command, stdout=self._log, stderr=self._log)  # noqa: S603  # our own interpreter
+        self._process = subprocess.Popen(self._command, stdout=self._log, stderr=self._log)  # our own interpreter
 
     def kill(self) -> None:
         """End the process as a crash would."""

