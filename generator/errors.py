@@ -91,3 +91,32 @@ def model_refused_request(model: str, cause: str) -> AppError:
         "If it was too long, lower LECTERN_GENERATOR_OPENAI__CONTEXT_TOKENS."
     )
     return AppError("MODEL_REFUSED_REQUEST", Status.FAILED_PRECONDITION, message, {"model": model})
+
+
+def model_quota_spent(model: str) -> AppError:
+    message = f"The quota of the key for the model {model!r} is spent. Raise it at the endpoint's provider, or set another key."
+    return AppError("MODEL_QUOTA_SPENT", Status.FAILED_PRECONDITION, message, {"model": model})
+
+
+def model_failed(model: str, cause: str) -> AppError:
+    message = f"The endpoint of the model {model!r} reported a failure of its own ({cause}). Its log tells more; ask again."
+    return AppError("MODEL_FAILED", Status.UNAVAILABLE, message, {"model": model})
+
+
+def model_withheld(model: str) -> AppError:
+    message = f"The endpoint's content filter stopped the answer of the model {model!r}. Ask differently, or use another model."
+    return AppError("MODEL_WITHHELD_ANSWER", Status.FAILED_PRECONDITION, message, {"model": model})
+
+
+def model_answer_empty(model: str, *, length_reached: bool) -> AppError:
+    advice = "It reached its length limit first: raise LECTERN_GENERATOR_OPENAI__ANSWER_TOKENS." if length_reached else "Ask differently."
+    message = f"The model {model!r} ended without writing anything. {advice}"
+    return AppError("MODEL_ANSWER_EMPTY", Status.FAILED_PRECONDITION, message, {"model": model})
+
+
+def question_exceeds_context(model: str) -> AppError:
+    message = (
+        f"The question leaves no room for passages in the prompt of {model!r}. "
+        "Shorten it, or raise LECTERN_GENERATOR_OPENAI__CONTEXT_TOKENS."
+    )
+    return invalid_argument("QUESTION_TOO_LONG", message, field="question")

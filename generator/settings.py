@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
@@ -20,7 +20,13 @@ class OpenAiSettings(SettingsGroup):
     model: Annotated[str, Field(description="Name of the model at the endpoint; requests use the same name.")] = ""
     context_tokens: Annotated[int, Field(ge=512, description="Bound of instructions, passages and question together.")] = 6000
     answer_tokens: Annotated[int, Field(ge=16, description="Bound of an answer; a request may ask for less.")] = 1024
-    temperature: Annotated[float, Field(ge=0, le=2, description="0 keeps closest to the passages.")] = 0.0
+    length_parameter: Annotated[
+        Literal["max_tokens", "max_completion_tokens"],
+        Field(description="How the endpoint calls the bound of an answer; newer models of OpenAI want the second."),
+    ] = "max_tokens"
+    temperature: Annotated[float | None, Field(ge=0, le=2, description="0 keeps closest to the passages; unset: the endpoint's own.")] = (
+        None
+    )
     connect_timeout_seconds: Annotated[float, Field(gt=0, description="Bound of connecting.")] = 5.0
     first_token_timeout_seconds: Annotated[float, Field(gt=0, description="Bound of waiting for the answer to begin.")] = 30.0
     idle_timeout_seconds: Annotated[float, Field(gt=0, description="Bound of a pause within an answer.")] = 20.0
