@@ -1,0 +1,282 @@
+"""The blocking client."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, Self, TypeVar
+
+from pydantic import BaseModel
+
+from lectern_client import operations
+from lectern_client.calls import RetryPolicy
+from lectern_client.errors import LecternError, ProtocolError
+from lectern_client.models import (
+    Answer,
+    ApiKey,
+    AskComplete,
+    AskEvent,
+    BatchUploaded,
+    Collection,
+    CollectionDeleted,
+    DeletionReceipt,
+    Document,
+    Job,
+    Organisation,
+    Passage,
+    SearchResult,
+    Uploaded,
+)
+from lectern_client.operations import ListCall
+from lectern_client.streams import WATCH_PATIENCE_SECONDS, WATCH_RECONNECT_SECONDS, ask_event, job_event, may_heal
+from lectern_client.transport import Transport
+
+Listed = TypeVar("Listed", bound=BaseModel)
+DEFAULT_URL = "http://127.0.0.1:8080"
+
+
+class Lectern:
+    """A connection to a Lectern server; threads may share it. Use it as a context manager, or `close` it.
+
+    Every method blocks until the server has answered, and raises `ApiError` when it refused, `UnreachableError` when there is no
+    connection, `TimedOutError` when it took too long. Refusals for now (429, 503) are tried again after the time that the server names.
+    """
+
+    def __init__(self, url: str = DEFAULT_URL, api_key: str | None = None, *, retries: RetryPolicy | None = None) -> None:
+        """Connect to nothing yet; the first call does.
+
+        Args:
+            url: the gateway's address.
+            api_key: sent as a bearer token.
+            retries: how often refused calls are sent again.
+        """
+        self._transport = Transport(url, api_key, retries or RetryPolicy())
+        self.collections = Collections(self._transport)
+        self.documents = Documents(self._transport)
+        self.jobs = Jobs(self._transport)
+        self.organisations = Organisations(self._transport)
+        self.api_keys = ApiKeys(self._transport)
+
+    @property
+    def url(self) -> str:
+        return self._transport.url
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def search(
+        self,
+        query: str,
+        *,
+        collections: Sequence[str] = (),
+        filter: str | Mapping[str, Any] | None = None,  # noqa: A002  # the field's name in the API
+        limit: int = 10,
+        literal: bool = False,
+    ) -> SearchResult:
+        """The passages that fit ``query`` best.
+
+        Args:
+            query: words or a question; operators of the query language mean something unless ``literal``.
+            collections: ids or names; empty: all of the organisation.
+            filter: which passages may be found.
+            limit: hits at most.
+            literal: take the query as plain text.
+        """
+        return self._transport.send(operations.search(query, collections, filter, limit, literal=literal))
+
+    def ask(
+        self,
+        question: str,
+        *,
+        collections: Sequence[str] = (),
+        filter: str | Mapping[str, Any] | None = None,  # noqa: A002
+    ) -> Answer:
+        """An answer from the documents, with its citations, once it is complete."""
+        return self._transport.send(operations.ask(question, collections, filter, stream=False))
+
+    def ask_stream(
+        self,
+        question: str,
+        *,
+        collections: Sequence[str] = (),
+        filter: str | Mapping[str, Any] | None = None,  # noqa: A002
+    ) -> Iterator[AskEvent]:
+        """The events of an answer as they come: metadata, deltas and citations, and last a complete.
+
+        Closing the iterator stops the answer.
+
+        Raises:
+            ProtocolError: the stream ended before the answer was complete.
+        """
+        for event in self._transport.events(operations.ask(question, collections, filter, stream=True)):
+            known = ask_event(event)
+            if known is not None:
+                yield known
+            if isinstance(known, AskComplete):
+                return
+        raise ProtocolError("The answer ended before it was complete. Ask again.")
+
+    def passage(self, passage_id: str) -> Passage:
+        return self._transport.send(operations.get_passage(passage_id))
+
+
+class _Resource:
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def _all(self, page: Callable[[str], ListCall[Listed]]) -> Iterator[Listed]:
+        """The items of every page; the next page is asked for when it is needed."""
+        token = ""
+        while True:
+            items, token = self._transport.send(page(token))
+            yield from items
+            if not token:
+                return
+
+
+class Collections(_Resource):
+    """Named sets of documents; ``collection`` is an id or a name."""
+
+    def create(
+        self,
+        name: str,
+        *,
+        description: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> Collection:
+        return self._transport.send(operations.create_collection(name, description, metadata, settings))
+
+    def get(self, collection: str) -> Collection:
+        return self._transport.send(operations.get_collection(collection))
+
+    def list(self, *, page_size: int | None = None) -> Iterator[Collection]:
+        return self._all(operations.list_collections(page_size))
+
+    def update(self, collection: str, **changes: Any) -> Collection:
+        """Change ``name``, ``description``, ``metadata`` or ``settings``; what is not named stays."""
+        return self._transport.send(operations.update_collection(collection, changes))
+
+    def delete(self, collection: str) -> CollectionDeleted:
+        """Delete it with its documents: nobody sees them from now on, and a job purges them."""
+        return self._transport.send(operations.delete_collection(collection))
+
+
+class Documents(_Resource):
+    """Documents; in its collection one is known by its external id, or by its name where it has none."""
+
+    def upload(
+        self,
+        collection: str,
+        source: Path | str | BinaryIO,
+        *,
+        name: str | None = None,
+        external_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        wait: bool = False,
+    ) -> Uploaded:
+        """Upload a file, streamed. The same bytes again cost nothing.
+
+        Args:
+            collection: id or name.
+            source: a path, or a file opened for reading bytes.
+            name: shown to people; the file's own when None.
+            external_id: your own id.
+            metadata: free metadata; None keeps what an earlier upload gave.
+            wait: return once the document is searchable or has failed, or after the server's patience.
+        """
+        source = Path(source) if isinstance(source, str) else source
+        call = operations.upload_file(collection, source, name=name, external_id=external_id, metadata=metadata, wait=wait)
+        return self._transport.send(call)
+
+    def create(self, collection: str, *, wait: bool = False, **body: Any) -> Uploaded:
+        """Create a document from ``text``, ``base64`` or ``url``, with ``name``, ``external_id`` and ``metadata`` as needed."""
+        return self._transport.send(operations.create_document(collection, body, wait=wait))
+
+    def create_batch(self, collection: str, entries: Iterable[Mapping[str, Any]] | Path) -> BatchUploaded:
+        """Upload many texts as one job, streamed: mappings of ``id``, ``name``, ``text``, ``metadata``, or a file of such JSON lines.
+
+        All are taken in, or none. An iterator that can't be read twice is sent once: a refusal for now is then raised.
+        """
+        return self._transport.send(operations.create_batch(collection, entries))
+
+    def list(self, collection: str, *, state: str | None = None, page_size: int | None = None) -> Iterator[Document]:
+        return self._all(operations.list_documents(collection, state, page_size))
+
+    def get(self, document_id: str, *, pages: bool = False) -> Document:
+        return self._transport.send(operations.get_document(document_id, pages_too=pages))
+
+    def update(self, document_id: str, **changes: Any) -> Document:
+        """Change ``name`` or ``metadata``; what is not named stays, and nothing is embedded."""
+        return self._transport.send(operations.update_document(document_id, changes))
+
+    def delete(self, document_id: str) -> DeletionReceipt:
+        return self._transport.send(operations.delete_document(document_id))
+
+
+class Jobs(_Resource):
+    """Work that outlives the request that asked for it."""
+
+    def get(self, job_id: str) -> Job:
+        return self._transport.send(operations.get_job(job_id))
+
+    def list(self, *, collection: str | None = None, page_size: int | None = None) -> Iterator[Job]:
+        """Newest first."""
+        return self._all(operations.list_jobs(collection, page_size))
+
+    def watch(self, job_id: str) -> Iterator[Job]:
+        """The job now, after each change, and a last time when it has ended; connects again when the stream breaks for a while."""
+        broken_since: float | None = None
+        while True:
+            try:
+                for event in self._transport.events(operations.watch_job(job_id)):
+                    broken_since = None
+                    job = job_event(event)
+                    yield job
+                    if job.ended:
+                        return
+            except LecternError as error:
+                broken_since = broken_since or time.monotonic()
+                if not may_heal(error) or time.monotonic() - broken_since > WATCH_PATIENCE_SECONDS:
+                    raise
+            time.sleep(WATCH_RECONNECT_SECONDS)
+
+    def wait(self, job_id: str) -> Job:
+        """The job once it has ended. Blocking: as long as it takes."""
+        *_, last = self.watch(job_id)
+        return last
+
+    def cancel(self, job_id: str) -> Job:
+        """Stop what has not been done yet; documents that are READY stay."""
+        return self._transport.send(operations.cancel_job(job_id))
+
+    def retry(self, job_id: str) -> Job:
+        """Queue what failed or was cancelled again."""
+        return self._transport.send(operations.retry_job(job_id))
+
+
+class Organisations(_Resource):
+    def create(self, name: str) -> Organisation:
+        return self._transport.send(operations.create_organisation(name))
+
+    def list(self, *, page_size: int | None = None) -> Iterator[Organisation]:
+        return self._all(operations.list_organisations(page_size))
+
+
+class ApiKeys(_Resource):
+    def create(self, name: str, *, role: str | None = None, expire_time: str | None = None) -> ApiKey:
+        """Make a key; its text is in the answer and never again."""
+        return self._transport.send(operations.create_api_key(name, role, expire_time))
+
+    def list(self, *, page_size: int | None = None) -> Iterator[ApiKey]:
+        return self._all(operations.list_api_keys(page_size))
+
+    def revoke(self, api_key_id: str) -> None:
+        self._transport.send(operations.revoke_api_key(api_key_id))

@@ -1,0 +1,200 @@
+"""Every route as a function that makes its call."""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+from pydantic import BaseModel
+
+from lectern_client.calls import API, Call, model, ndjson, pages, part
+from lectern_client.models import (
+    Answer,
+    ApiKey,
+    BatchUploaded,
+    Collection,
+    CollectionDeleted,
+    DeletionReceipt,
+    Document,
+    Job,
+    Organisation,
+    Passage,
+    SearchResult,
+    Uploaded,
+)
+
+Listed = TypeVar("Listed", bound=BaseModel)
+ListCall = Call[tuple[list[Listed], str]]
+# The server hands a whole upload on before it answers.
+_UPLOAD_SECONDS = 900.0
+_ANSWER_SECONDS = 200.0
+
+
+def _list(kind: type[Listed], path: str, **query: str | int | None) -> Callable[[str], ListCall[Listed]]:
+    """Makes the call for the page that a token names."""
+
+    def parse(answer: Any) -> tuple[list[Listed], str]:
+        items, token = pages(answer)
+        return [kind.model_validate(item) for item in items], token
+
+    return lambda token: Call("GET", path, parse, query={**query, "page_token": token or None})
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def create_collection(
+    name: str, description: str | None, metadata: Mapping[str, Any] | None, settings: Mapping[str, Any] | None
+) -> Call[Collection]:
+    body = _given(name=name, description=description, metadata=metadata, settings=settings)
+    return Call("POST", f"{API}/collections", model(Collection), json=body, repeatable=False)
+
+
+def get_collection(collection: str) -> Call[Collection]:
+    return Call("GET", f"{API}/collections/{part(collection)}", model(Collection))
+
+
+def list_collections(page_size: int | None) -> Callable[[str], ListCall[Collection]]:
+    return _list(Collection, f"{API}/collections", page_size=page_size)
+
+
+def update_collection(collection: str, changes: Mapping[str, Any]) -> Call[Collection]:
+    return Call("PATCH", f"{API}/collections/{part(collection)}", model(Collection), json=dict(changes))
+
+
+def delete_collection(collection: str) -> Call[CollectionDeleted]:
+    return Call("DELETE", f"{API}/collections/{part(collection)}", model(CollectionDeleted), repeatable=False)
+
+
+def upload_file(
+    collection: str,
+    source: Path | BinaryIO,
+    *,
+    name: str | None,
+    external_id: str | None,
+    metadata: Mapping[str, Any] | None,
+    wait: bool,
+) -> Call[Uploaded]:
+    name = name or Path(getattr(source, "name", "document")).name
+    fields = _given(name=name, external_id=external_id, metadata=None if metadata is None else json.dumps(dict(metadata)))
+    media_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
+
+    @contextmanager
+    def open_body() -> Iterator[dict[str, Any]]:
+        if isinstance(source, Path):
+            with source.open("rb") as file:
+                yield {"data": fields, "files": {"file": (name, file, media_type)}}
+        else:
+            source.seek(0)
+            yield {"data": fields, "files": {"file": (name, source, media_type)}}
+
+    replayable = isinstance(source, Path) or source.seekable()
+    path = f"{API}/collections/{part(collection)}/documents"
+    query = {"wait": True} if wait else {}
+    # The document is known by its name or external id, so a second upload replaces the first by the same bytes.
+    return Call("POST", path, model(Uploaded), query=query, open_body=open_body, replayable=replayable, read_seconds=_UPLOAD_SECONDS)
+
+
+def create_document(collection: str, body: Mapping[str, Any], *, wait: bool) -> Call[Uploaded]:
+    path = f"{API}/collections/{part(collection)}/documents"
+    query = {"wait": True} if wait else {}
+    return Call("POST", path, model(Uploaded), query=query, json=dict(body), read_seconds=_UPLOAD_SECONDS)
+
+
+def create_batch(collection: str, entries: Iterable[Mapping[str, Any]] | Path) -> Call[BatchUploaded]:
+    @contextmanager
+    def open_body() -> Iterator[dict[str, Any]]:
+        if isinstance(entries, Path):
+            with entries.open("rb") as file:
+                yield {"content": file, "headers": {"content-type": "application/x-ndjson"}}
+        else:
+            yield {"content": ndjson(iter(entries)), "headers": {"content-type": "application/x-ndjson"}}
+
+    return Call(
+        "POST",
+        f"{API}/collections/{part(collection)}/documents:batch",
+        model(BatchUploaded),
+        open_body=open_body,
+        repeatable=False,
+        replayable=isinstance(entries, Path | Sequence),
+        read_seconds=_UPLOAD_SECONDS,
+    )
+
+
+def list_documents(collection: str, state: str | None, page_size: int | None) -> Callable[[str], ListCall[Document]]:
+    return _list(Document, f"{API}/collections/{part(collection)}/documents", state=state, page_size=page_size)
+
+
+def get_document(document_id: str, *, pages_too: bool) -> Call[Document]:
+    query = {"expand": "pages"} if pages_too else {}
+    return Call("GET", f"{API}/documents/{part(document_id)}", model(Document), query=query)
+
+
+def update_document(document_id: str, changes: Mapping[str, Any]) -> Call[Document]:
+    return Call("PATCH", f"{API}/documents/{part(document_id)}", model(Document), json=dict(changes))
+
+
+def delete_document(document_id: str) -> Call[DeletionReceipt]:
+    return Call("DELETE", f"{API}/documents/{part(document_id)}", model(DeletionReceipt), repeatable=False)
+
+
+def get_passage(passage_id: str) -> Call[Passage]:
+    return Call("GET", f"{API}/passages/{part(passage_id)}", model(Passage))
+
+
+def search(
+    query: str, collections: Sequence[str], filter_: str | Mapping[str, Any] | None, limit: int, *, literal: bool
+) -> Call[SearchResult]:
+    body = _given(query=query, collections=list(collections) or None, filter=filter_, limit=limit, literal=literal or None)
+    return Call("POST", f"{API}/search", model(SearchResult), json=body)
+
+
+def ask(question: str, collections: Sequence[str], filter_: str | Mapping[str, Any] | None, *, stream: bool) -> Call[Answer]:
+    body = _given(question=question, collections=list(collections) or None, filter=filter_, stream=stream or None)
+    return Call("POST", f"{API}/ask", model(Answer), json=body, repeatable=False, read_seconds=_ANSWER_SECONDS)
+
+
+def get_job(job_id: str) -> Call[Job]:
+    return Call("GET", f"{API}/jobs/{part(job_id)}", model(Job))
+
+
+def list_jobs(collection: str | None, page_size: int | None) -> Callable[[str], ListCall[Job]]:
+    return _list(Job, f"{API}/jobs", collection=collection, page_size=page_size)
+
+
+def watch_job(job_id: str) -> Call[Job]:
+    return Call("GET", f"{API}/jobs/{part(job_id)}/events", model(Job))
+
+
+def cancel_job(job_id: str) -> Call[Job]:
+    return Call("POST", f"{API}/jobs/{part(job_id)}:cancel", model(Job))
+
+
+def retry_job(job_id: str) -> Call[Job]:
+    return Call("POST", f"{API}/jobs/{part(job_id)}:retry", model(Job), repeatable=False)
+
+
+def create_organisation(name: str) -> Call[Organisation]:
+    return Call("POST", f"{API}/organisations", model(Organisation), json={"name": name}, repeatable=False)
+
+
+def list_organisations(page_size: int | None) -> Callable[[str], ListCall[Organisation]]:
+    return _list(Organisation, f"{API}/organisations", page_size=page_size)
+
+
+def create_api_key(name: str, role: str | None, expire_time: str | None) -> Call[ApiKey]:
+    body = _given(name=name, role=role, expire_time=expire_time)
+    return Call("POST", f"{API}/api-keys", model(ApiKey), json=body, repeatable=False)
+
+
+def list_api_keys(page_size: int | None) -> Callable[[str], ListCall[ApiKey]]:
+    return _list(ApiKey, f"{API}/api-keys", page_size=page_size)
+
+
+def revoke_api_key(api_key_id: str) -> Call[None]:
+    return Call("DELETE", f"{API}/api-keys/{part(api_key_id)}", lambda _: None)
