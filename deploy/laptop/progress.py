@@ -27,13 +27,13 @@ _COLOURS = {
 
 
 class Display:
-    """Shows reports as they come. Use as a context manager."""
+    """Shows reports as they come; what was the same in ``before`` is not said again. Use as a context manager."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, before: StackReport | None = None) -> None:
         self._console = console
         self._live = Live(console=console, refresh_per_second=10, transient=True) if console.is_terminal else None
         self._spinner = Spinner("dots")
-        self._said: dict[str, str] = {}
+        self._said = {name: _settled_line(name, part) or "" for name, part in before.parts.items()} if before else {}
         self._reminded = time.monotonic()
         self._began = time.monotonic()
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Self, TypeVar
 
@@ -27,8 +28,10 @@ from lectern_client.models import (
     DeletionReceipt,
     Document,
     Job,
+    NewApiKey,
+    NewOrganisation,
     Organisation,
-    Passage,
+    PassageInContext,
     SearchResult,
     Uploaded,
 )
@@ -71,7 +74,7 @@ class AsyncLectern:
         query: str,
         *,
         collections: Sequence[str] = (),
-        filter: str | Mapping[str, Any] | None = None,  # noqa: A002  # the field's name in the API
+        filter: Mapping[str, Any] | None = None,  # noqa: A002  # the field's name in the API
         limit: int = 10,
         literal: bool = False,
     ) -> SearchResult:
@@ -82,18 +85,22 @@ class AsyncLectern:
         question: str,
         *,
         collections: Sequence[str] = (),
-        filter: str | Mapping[str, Any] | None = None,  # noqa: A002
+        filter: Mapping[str, Any] | None = None,  # noqa: A002
+        model: str | None = None,
+        language: str | None = None,
     ) -> Answer:
-        return await self._transport.send(operations.ask(question, collections, filter, stream=False))
+        return await self._transport.send(operations.ask(question, collections, filter, model, language, stream=False))
 
     async def ask_stream(
         self,
         question: str,
         *,
         collections: Sequence[str] = (),
-        filter: str | Mapping[str, Any] | None = None,  # noqa: A002
+        filter: Mapping[str, Any] | None = None,  # noqa: A002
+        model: str | None = None,
+        language: str | None = None,
     ) -> AsyncGenerator[AskEvent, None]:
-        call = operations.ask(question, collections, filter, stream=True)
+        call = operations.ask(question, collections, filter, model, language, stream=True)
         async with aclosing(self._transport.events(call)) as events:
             async for event in events:
                 known = ask_event(event)
@@ -103,8 +110,8 @@ class AsyncLectern:
                     return
         raise ProtocolError("The answer ended before it was complete. Ask again.")
 
-    async def passage(self, passage_id: str) -> Passage:
-        return await self._transport.send(operations.get_passage(passage_id))
+    async def passage(self, passage_id: str, *, before: int = 0, after: int = 0) -> PassageInContext:
+        return await self._transport.send(operations.get_passage(passage_id, before, after))
 
 
 class _Resource:
@@ -182,6 +189,9 @@ class AsyncDocuments(_Resource):
     async def delete(self, document_id: str) -> DeletionReceipt:
         return await self._transport.send(operations.delete_document(document_id))
 
+    async def deletion_receipt(self, document_id: str) -> DeletionReceipt:
+        return await self._transport.send(operations.get_deletion_receipt(document_id))
+
 
 class AsyncJobs(_Resource):
     """Work that outlives the request that asked for it."""
@@ -222,7 +232,10 @@ class AsyncJobs(_Resource):
 
 
 class AsyncOrganisations(_Resource):
-    async def create(self, name: str) -> Organisation:
+    async def get(self, organisation_id: str) -> Organisation:
+        return await self._transport.send(operations.get_organisation(organisation_id))
+
+    async def create(self, name: str) -> NewOrganisation:
         return await self._transport.send(operations.create_organisation(name))
 
     def list(self, *, page_size: int | None = None) -> AsyncGenerator[Organisation, None]:
@@ -230,7 +243,7 @@ class AsyncOrganisations(_Resource):
 
 
 class AsyncApiKeys(_Resource):
-    async def create(self, name: str, *, role: str | None = None, expire_time: str | None = None) -> ApiKey:
+    async def create(self, name: str, *, role: str | None = None, expire_time: datetime | None = None) -> NewApiKey:
         return await self._transport.send(operations.create_api_key(name, role, expire_time))
 
     def list(self, *, page_size: int | None = None) -> AsyncGenerator[ApiKey, None]:

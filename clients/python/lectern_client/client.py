@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Self, TypeVar
 
@@ -23,8 +24,10 @@ from lectern_client.models import (
     DeletionReceipt,
     Document,
     Job,
+    NewApiKey,
+    NewOrganisation,
     Organisation,
-    Passage,
+    PassageInContext,
     SearchResult,
     Uploaded,
 )
@@ -76,7 +79,7 @@ class Lectern:
         query: str,
         *,
         collections: Sequence[str] = (),
-        filter: str | Mapping[str, Any] | None = None,  # noqa: A002  # the field's name in the API
+        filter: Mapping[str, Any] | None = None,  # noqa: A002  # the field's name in the API
         limit: int = 10,
         literal: bool = False,
     ) -> SearchResult:
@@ -96,17 +99,29 @@ class Lectern:
         question: str,
         *,
         collections: Sequence[str] = (),
-        filter: str | Mapping[str, Any] | None = None,  # noqa: A002
+        filter: Mapping[str, Any] | None = None,  # noqa: A002
+        model: str | None = None,
+        language: str | None = None,
     ) -> Answer:
-        """An answer from the documents, with its citations, once it is complete."""
-        return self._transport.send(operations.ask(question, collections, filter, stream=False))
+        """An answer from the documents, with its citations, once it is complete.
+
+        Args:
+            question: in any language.
+            collections: ids or names; empty: all of the organisation.
+            filter: which passages it may rest on.
+            model: one of the server's; None: its default.
+            language: ISO 639-1 code of the answer's language; None: the question's.
+        """
+        return self._transport.send(operations.ask(question, collections, filter, model, language, stream=False))
 
     def ask_stream(
         self,
         question: str,
         *,
         collections: Sequence[str] = (),
-        filter: str | Mapping[str, Any] | None = None,  # noqa: A002
+        filter: Mapping[str, Any] | None = None,  # noqa: A002
+        model: str | None = None,
+        language: str | None = None,
     ) -> Iterator[AskEvent]:
         """The events of an answer as they come: metadata, deltas and citations, and last a complete.
 
@@ -115,7 +130,7 @@ class Lectern:
         Raises:
             ProtocolError: the stream ended before the answer was complete.
         """
-        for event in self._transport.events(operations.ask(question, collections, filter, stream=True)):
+        for event in self._transport.events(operations.ask(question, collections, filter, model, language, stream=True)):
             known = ask_event(event)
             if known is not None:
                 yield known
@@ -123,8 +138,9 @@ class Lectern:
                 return
         raise ProtocolError("The answer ended before it was complete. Ask again.")
 
-    def passage(self, passage_id: str) -> Passage:
-        return self._transport.send(operations.get_passage(passage_id))
+    def passage(self, passage_id: str, *, before: int = 0, after: int = 0) -> PassageInContext:
+        """A passage, with as many of those before and after it as asked for."""
+        return self._transport.send(operations.get_passage(passage_id, before, after))
 
 
 class _Resource:
@@ -220,6 +236,10 @@ class Documents(_Resource):
     def delete(self, document_id: str) -> DeletionReceipt:
         return self._transport.send(operations.delete_document(document_id))
 
+    def deletion_receipt(self, document_id: str) -> DeletionReceipt:
+        """What a delete has removed so far, and when that was verified."""
+        return self._transport.send(operations.get_deletion_receipt(document_id))
+
 
 class Jobs(_Resource):
     """Work that outlives the request that asked for it."""
@@ -263,7 +283,11 @@ class Jobs(_Resource):
 
 
 class Organisations(_Resource):
-    def create(self, name: str) -> Organisation:
+    def get(self, organisation_id: str) -> Organisation:
+        return self._transport.send(operations.get_organisation(organisation_id))
+
+    def create(self, name: str) -> NewOrganisation:
+        """Make an organisation; for operators. Its first admin key is in the answer and never again."""
         return self._transport.send(operations.create_organisation(name))
 
     def list(self, *, page_size: int | None = None) -> Iterator[Organisation]:
@@ -271,7 +295,7 @@ class Organisations(_Resource):
 
 
 class ApiKeys(_Resource):
-    def create(self, name: str, *, role: str | None = None, expire_time: str | None = None) -> ApiKey:
+    def create(self, name: str, *, role: str | None = None, expire_time: datetime | None = None) -> NewApiKey:
         """Make a key; its text is in the answer and never again."""
         return self._transport.send(operations.create_api_key(name, role, expire_time))
 

@@ -48,16 +48,20 @@ class Document(_Answered):
     """One document.
 
     Attributes:
-        external_id: the id that the uploader gave; empty or None when there was none.
+        external_id: the id that the uploader gave; None when there was none.
+        title: as the content says, like ``author`` and ``language`` (ISO 639-1).
         reason: stable code of why the newest content failed; set in FAILED and QUARANTINED.
         message: the same in words.
         pages: only when asked for.
     """
 
     document_id: str
-    collection_id: str = ""
+    collection_id: str
     external_id: str | None = None
-    name: str = ""
+    name: str
+    title: str | None = None
+    author: str | None = None
+    language: str | None = None
     state: DocumentState
     reason: str | None = None
     message: str | None = None
@@ -65,11 +69,13 @@ class Document(_Answered):
     uri: str | None = None
     metadata: dict[str, Any] = {}
     size_bytes: int = 0
-    page_count: int | None = None
+    content_sha256: str | None = None
+    page_count: int = 0
     passage_count: int = 0
     pages: list[Page] | None = None
     create_time: datetime | None = None
     update_time: datetime | None = None
+    indexed_time: datetime | None = None
 
 
 class JobFailure(_Answered):
@@ -86,7 +92,7 @@ class Job(_Answered):
     """Work that outlives the request that asked for it.
 
     Attributes:
-        stage: the earliest stage that any unfinished document is in; empty or None when all have ended.
+        stage: the earliest stage that any unfinished document is in; None when all have ended.
         total: documents of the job; ``done`` of them have ended, ``failed`` of those badly.
         embedded: texts run through the embedding model; ``reused`` others took their vector over.
         failures: the first 100.
@@ -113,7 +119,7 @@ class Job(_Answered):
         return self.state in JOB_ENDED
 
 
-class Uploaded(_Answered):
+class Uploaded(Document):
     """A document that was taken in.
 
     Attributes:
@@ -121,7 +127,6 @@ class Uploaded(_Answered):
         unchanged: the document already had this content, so that nothing is parsed or embedded.
     """
 
-    document: Document
     job: Job
     unchanged: bool = False
 
@@ -150,16 +155,27 @@ class Passage(_Answered):
 
     passage_id: str
     document_id: str
-    document_name: str = ""
+    document_name: str
+    document_type: str | None = None
     external_id: str | None = None
-    collection_id: str = ""
+    collection_id: str
+    collection_name: str = ""
+    ordinal: int = 0
     text: str
     page: int | None = None
     start: int | None = None
     end: int | None = None
     headings: list[str] = []
+    anchor: str | None = None
     uri: str | None = None
     metadata: dict[str, Any] = {}
+
+
+class PassageInContext(Passage):
+    """A passage with those around it, in reading order."""
+
+    before: list[Passage] = []
+    after: list[Passage] = []
 
 
 class Hit(_Answered):
@@ -167,12 +183,15 @@ class Hit(_Answered):
 
     passage_id: str
     document_id: str
-    document_name: str = ""
+    document_name: str
+    document_type: str | None = None
     external_id: str | None = None
-    collection_id: str = ""
+    collection_id: str
+    collection_name: str = ""
     text: str
     page: int | None = None
     uri: str | None = None
+    headings: list[str] = []
     score: float
     scores: dict[str, float | None] = {}
     metadata: dict[str, Any] = {}
@@ -187,73 +206,100 @@ class SearchResult(_Answered):
 
 
 class Citation(_Answered):
-    """What a statement of an answer rests on; ``marker`` is the number in the text's ``[n]``, ``quote`` a part of the passage."""
+    """What a statement of an answer rests on.
+
+    Attributes:
+        marker: the number in the answer's ``[n]``.
+        quote: ``text[start:end]`` of the passage, in Unicode code points.
+    """
 
     marker: int
     passage_id: str
-    document_id: str = ""
-    document_name: str = ""
+    document_id: str
+    document_name: str
     page: int | None = None
     uri: str | None = None
-    quote: str = ""
+    quote: str
+    start: int = 0
+    end: int = 0
 
 
 class Answer(_Answered):
-    """An answer with its evidence."""
+    """An answer with its evidence.
+
+    Attributes:
+        answered: whether the documents hold an answer; when not, the text says so.
+        hits: the passages that the answer could rest on, best first.
+        finish_reason: ``STOP``, or ``LENGTH`` when the answer was cut at its longest.
+    """
 
     answer: str
-    citations: list[Citation] = []
+    answered: bool = True
+    citations: list[Citation]
     hits: list[Hit] = []
+    model: str = ""
+    finish_reason: str = ""
+    usage: dict[str, int] = {}
     timings_ms: dict[str, float] = {}
     trace_id: str = ""
 
 
-class AskMetadata(_Answered):
+class AskMetadata(SearchResult):
     """First event of a streamed answer: what it will rest on."""
-
-    event: Literal["metadata"] = "metadata"
-    hits: list[Hit] = []
-    trace_id: str = ""
 
 
 class AskDelta(_Answered):
     """More of a streamed answer's text."""
 
-    event: Literal["delta"] = "delta"
     text: str
 
 
 class AskCitation(Citation):
     """A citation of a streamed answer, sent once its marker has been."""
 
-    event: Literal["citation"] = "citation"
 
-
-class AskComplete(_Answered):
-    """Last event of a streamed answer."""
-
-    event: Literal["complete"] = "complete"
-    answered: bool | None = None
-    timings_ms: dict[str, float] = {}
-    trace_id: str = ""
+class AskComplete(Answer):
+    """Last event of a streamed answer: the whole of it."""
 
 
 AskEvent = AskMetadata | AskDelta | AskCitation | AskComplete
+
+
+class ApiKey(_Answered):
+    """What may be known of an API key.
+
+    Attributes:
+        prefix: tells it apart: ``lk_<prefix>_…``.
+        role: ``member`` uses the library, ``admin`` also manages keys, ``operator`` also organisations.
+        last_used_time: up to a minute late; None: never.
+    """
+
+    api_key_id: str
+    organisation_id: str = ""
+    name: str
+    prefix: str
+    role: str
+    create_time: datetime | None = None
+    last_used_time: datetime | None = None
+    expire_time: datetime | None = None
+    revoke_time: datetime | None = None
+
+
+class NewApiKey(ApiKey):
+    """A key that was just made; ``key`` is shown this once."""
+
+    key: str = Field(repr=False)
 
 
 class Organisation(_Answered):
     """A customer of the server; its documents are nobody else's."""
 
     organisation_id: str
-    name: str = ""
+    name: str
     create_time: datetime | None = None
 
 
-class ApiKey(_Answered):
-    """An API key; ``key`` is set once, when it is made."""
+class NewOrganisation(Organisation):
+    """An organisation that was just made, with its first admin key."""
 
-    api_key_id: str
-    name: str = ""
-    prefix: str = ""
-    key: str | None = Field(default=None, repr=False)
-    create_time: datetime | None = None
+    api_key: NewApiKey

@@ -6,6 +6,7 @@ import json
 import mimetypes
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -21,8 +22,10 @@ from lectern_client.models import (
     DeletionReceipt,
     Document,
     Job,
+    NewApiKey,
+    NewOrganisation,
     Organisation,
-    Passage,
+    PassageInContext,
     SearchResult,
     Uploaded,
 )
@@ -143,19 +146,37 @@ def delete_document(document_id: str) -> Call[DeletionReceipt]:
     return Call("DELETE", f"{API}/documents/{part(document_id)}", model(DeletionReceipt), repeatable=False)
 
 
-def get_passage(passage_id: str) -> Call[Passage]:
-    return Call("GET", f"{API}/passages/{part(passage_id)}", model(Passage))
+def get_deletion_receipt(document_id: str) -> Call[DeletionReceipt]:
+    return Call("GET", f"{API}/documents/{part(document_id)}/deletion-receipt", model(DeletionReceipt))
 
 
-def search(
-    query: str, collections: Sequence[str], filter_: str | Mapping[str, Any] | None, limit: int, *, literal: bool
-) -> Call[SearchResult]:
+def get_passage(passage_id: str, before: int, after: int) -> Call[PassageInContext]:
+    query = {"before": before or None, "after": after or None}
+    return Call("GET", f"{API}/passages/{part(passage_id)}", model(PassageInContext), query=query)
+
+
+def search(query: str, collections: Sequence[str], filter_: Mapping[str, Any] | None, limit: int, *, literal: bool) -> Call[SearchResult]:
     body = _given(query=query, collections=list(collections) or None, filter=filter_, limit=limit, literal=literal or None)
     return Call("POST", f"{API}/search", model(SearchResult), json=body)
 
 
-def ask(question: str, collections: Sequence[str], filter_: str | Mapping[str, Any] | None, *, stream: bool) -> Call[Answer]:
-    body = _given(question=question, collections=list(collections) or None, filter=filter_, stream=stream or None)
+def ask(
+    question: str,
+    collections: Sequence[str],
+    filter_: Mapping[str, Any] | None,
+    answer_model: str | None,
+    language: str | None,
+    *,
+    stream: bool,
+) -> Call[Answer]:
+    body = _given(
+        question=question,
+        collections=list(collections) or None,
+        filter=filter_,
+        model=answer_model,
+        language=language,
+        stream=stream or None,
+    )
     return Call("POST", f"{API}/ask", model(Answer), json=body, repeatable=False, read_seconds=_ANSWER_SECONDS)
 
 
@@ -179,17 +200,21 @@ def retry_job(job_id: str) -> Call[Job]:
     return Call("POST", f"{API}/jobs/{part(job_id)}:retry", model(Job), repeatable=False)
 
 
-def create_organisation(name: str) -> Call[Organisation]:
-    return Call("POST", f"{API}/organisations", model(Organisation), json={"name": name}, repeatable=False)
+def create_organisation(name: str) -> Call[NewOrganisation]:
+    return Call("POST", f"{API}/organisations", model(NewOrganisation), json={"name": name}, repeatable=False)
+
+
+def get_organisation(organisation_id: str) -> Call[Organisation]:
+    return Call("GET", f"{API}/organisations/{part(organisation_id)}", model(Organisation))
 
 
 def list_organisations(page_size: int | None) -> Callable[[str], ListCall[Organisation]]:
     return _list(Organisation, f"{API}/organisations", page_size=page_size)
 
 
-def create_api_key(name: str, role: str | None, expire_time: str | None) -> Call[ApiKey]:
-    body = _given(name=name, role=role, expire_time=expire_time)
-    return Call("POST", f"{API}/api-keys", model(ApiKey), json=body, repeatable=False)
+def create_api_key(name: str, role: str | None, expire_time: datetime | None) -> Call[NewApiKey]:
+    body = _given(name=name, role=role, expire_time=expire_time and expire_time.isoformat())
+    return Call("POST", f"{API}/api-keys", model(NewApiKey), json=body, repeatable=False)
 
 
 def list_api_keys(page_size: int | None) -> Callable[[str], ListCall[ApiKey]]:
