@@ -1,0 +1,116 @@
+"""The program of a parser's child process: ``python -m ingestor.adapters.parsers.child (check|parse) MEMORY_BYTES PARENT_PID``.
+
+Reads requests from its standard input and answers each on its standard output, until the input ends. It limits itself before it
+reads anything: memory, open files, no writing of files, no core dumps, and, for each file, processor time.
+"""
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from ingestor.adapters.parsers.formats import check, parse
+from ingestor.adapters.parsers.language import load_model
+from ingestor.adapters.parsers.wire import Reply, Request, read_frame
+from ingestor.domain.parsing import DocumentRejected, RejectionReason
+
+_PR_SET_PDEATHSIG = 1
+_MAX_OPEN_FILES = 64
+# Linux counts the peak in KiB, macOS in bytes.
+_RUSAGE_UNIT = 1 if sys.platform == "darwin" else 1024
+
+
+def main(operation: str, memory_bytes: int, parent: int) -> None:
+    """Serve until the standard input ends or the parent is gone."""
+    requests, replies = _own_pipes()
+    _die_with(parent)
+    if operation == "parse":
+        load_model()  # writes a temporary file, which is forbidden from the next line on
+    _limit(memory_bytes)
+    _send(replies, *Reply().frame())
+    _silence_errors()
+    while (frame := read_frame(requests)) is not None:
+        _send(replies, *_answer(operation, Request.from_frame(*frame)))
+
+
+def _own_pipes() -> tuple[BinaryIO, BinaryIO]:
+    """Return the pipes to the parent, and leave nothing but ``/dev/null`` where a library may print."""
+    requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    with Path(os.devnull).open("r+b") as nowhere:
+        os.dup2(nowhere.fileno(), 0)
+        os.dup2(nowhere.fileno(), 1)
+    return requests, replies
+
+
+def _silence_errors() -> None:
+    """From here on complaints go nowhere: a library's may quote the document. Those of a failed start were still heard."""
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+
+
+def _die_with(parent: int) -> None:
+    """Have the kernel end this process with its parent, even while a library is busy; elsewhere the end of the input has to do."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit("the parent process is gone")
+
+
+def _limit(memory_bytes: int) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_MAX_OPEN_FILES, _MAX_OPEN_FILES))
+    with suppress(ValueError):  # macOS refuses it
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+
+
+def _allow_cpu(seconds: int) -> None:
+    """Let the next file have so much processor time; the kernel ends the process with SIGXCPU after it."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    resource.setrlimit(resource.RLIMIT_CPU, (int(usage.ru_utime + usage.ru_stime) + 1 + seconds, resource.RLIM_INFINITY))
+
+
+def _answer(operation: str, request: Request) -> tuple[bytes, bytes]:
+    """Return the frame of the reply; whatever happens to a file, there is one, unless the process itself falls."""
+    _allow_cpu(request.cpu_seconds)
+    try:
+        return _reply(operation, request).frame()
+    except DocumentRejected as rejection:
+        reply = Reply(rejection=(rejection.reason, rejection.message), cause=_cause(rejection), peak_bytes=_peak_bytes())
+    except MemoryError as error:
+        reply = Reply(rejection=(RejectionReason.PARSER_OUT_OF_MEMORY, ""), cause=_cause(error))
+    except Exception as error:  # noqa: BLE001 - the parent logs the cause and goes on with the next file
+        reply = Reply(rejection=(RejectionReason.PARSER_CRASHED, ""), cause=_cause(error))
+    return reply.frame()
+
+
+def _reply(operation: str, request: Request) -> Reply:
+    if operation == "check":
+        return Reply(type=check(request.source, request.limits), peak_bytes=_peak_bytes())
+    return Reply(document=parse(request.source, request.limits), peak_bytes=_peak_bytes())
+
+
+def _cause(error: Exception) -> str | None:
+    origin = error.__cause__ or error
+    frames = traceback.extract_tb(origin.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return type(origin).__name__ + place
+
+
+def _peak_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RUSAGE_UNIT
+
+
+def _send(replies: BinaryIO, prefix: bytes, body: bytes) -> None:
+    replies.write(prefix)
+    replies.write(body)
+    replies.flush()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

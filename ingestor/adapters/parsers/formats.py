@@ -1,0 +1,72 @@
+"""From a file to its document: sniffs the type, then hands over to that type's module, which is imported when first needed."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib import import_module
+from types import ModuleType
+
+from ingestor.adapters.parsers.language import detect_language
+from ingestor.adapters.parsers.sniffing import sniff
+from ingestor.domain.parsing import TYPE_NAMES, DocumentLimits, DocumentRejected, ParsedDocument, RejectionReason, SourceFile
+
+_MODULES = {
+    "pdf": "pdf",
+    "docx": "docx",
+    "pptx": "pptx",
+    "xlsx": "xlsx",
+    "html": "html_page",
+    "md": "markdown",
+    "txt": "text",
+    "csv": "csv_table",
+    "eml": "eml",
+    "json": "json_values",
+}
+
+
+# Of the other types, telling the type has opened the container or decoded the text already.
+_CHECKED = ("pdf", "html", "csv", "json")
+
+
+def check(source: SourceFile, limits: DocumentLimits) -> str:
+    """Return the file's type after opening its container.
+
+    Raises:
+        DocumentRejected: see :meth:`ingestor.domain.parsing.Parser.check`.
+    """
+    type_ = sniff(source, limits)
+    if type_ in _CHECKED:
+        with _failures_explained(type_):
+            _module(type_).check(source, limits)
+    return type_
+
+
+def parse(source: SourceFile, limits: DocumentLimits) -> ParsedDocument:
+    """Return the file's document, its language detected.
+
+    Raises:
+        DocumentRejected: see :meth:`ingestor.domain.parsing.Parser.parse`.
+    """
+    type_ = sniff(source, limits)
+    with _failures_explained(type_):
+        document: ParsedDocument = _module(type_).parse(source, limits)
+    return replace(document, language=detect_language(document.text) or document.language)
+
+
+@contextmanager
+def _failures_explained(type_: str) -> Iterator[None]:
+    """Turn whatever a library raises on a file that it cannot read into a rejection; what it raises is not documented anywhere."""
+    try:
+        yield
+    except (DocumentRejected, MemoryError):
+        raise
+    except RecursionError as error:
+        message = f"The {TYPE_NAMES[type_]} file is nested too deeply. Flatten it, or save it anew from the program that made it."
+        raise DocumentRejected(RejectionReason.DOCUMENT_TOO_LARGE, message) from error
+    except Exception as error:
+        message = f"The file cannot be read as {TYPE_NAMES[type_]}. Open it in the program that made it and save it again."
+        raise DocumentRejected(RejectionReason.CORRUPT_DOCUMENT, message) from error
+
+
+def _module(type_: str) -> ModuleType:
+    return import_module(f"ingestor.adapters.parsers.{_MODULES[type_]}")
