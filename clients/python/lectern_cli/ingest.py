@@ -42,8 +42,7 @@ def ingest(
 ) -> None:
     """Take in files and folders, and wait until they can be searched.
 
-    Hidden files are skipped. A file is known by its path within the folder, so that running this again takes in what has changed and
-    embeds nothing for the rest.
+    Hidden files are skipped. A file is known by its path within the folder: running this again embeds only what has changed.
 
     With --batch each line of a .jsonl or .ndjson file is a text of its own: {"text": …, "id"?: …, "name"?: …, "metadata"?: {…}}.
 
@@ -73,11 +72,11 @@ def _run_files(connection: Connection, collection: str, sources: list[SourceFile
         err.print("\nStopped. What was uploaded goes on being indexed; running this again continues with the rest.")
         raise
     if as_json:
-        counts = Counter(outcome.result.value.lower() for outcome in outcomes)
-        print_json({"collection": collection, "counts": counts, "files": [asdict(outcome) for outcome in outcomes]})
+        embedded = sum(outcome.embedded for outcome in outcomes)
+        print_json({"collection": collection, "embedded_count": embedded, "files": [asdict(outcome) for outcome in outcomes]})
     else:
         _print_summary(collection, outcomes, time.monotonic() - began)
-    return all(outcome.result.value != "FAILED" for outcome in outcomes)
+    return all(outcome.state.value != "FAILED" for outcome in outcomes)
 
 
 async def _ingest_files(connection: Connection, collection: str, sources: list[SourceFile]) -> list[Outcome]:
@@ -96,10 +95,10 @@ def _run_batches(connection: Connection, collection: str, paths: list[Path], *, 
     jobs = [outcome.job for outcome in outcomes]
     if as_json:
         files = [
-            {"file": str(path), "unchanged": outcome.unchanged, "job": outcome.job.model_dump(mode="json")}
+            {"name": str(path), "unchanged": outcome.unchanged, "job": outcome.job.model_dump(mode="json")}
             for path, outcome in zip(paths, outcomes, strict=True)
         ]
-        print_json({"collection": collection, "files": files})
+        print_json({"collection": collection, "embedded_count": sum(job.embedded for job in jobs), "files": files})
     else:
         _print_batch_summary(collection, outcomes, time.monotonic() - began)
     return all(job.state == "SUCCEEDED" for job in jobs)
@@ -132,10 +131,10 @@ def _batch_files(paths: list[Path]) -> list[Path]:
 
 
 def _print_summary(collection: str, outcomes: list[Outcome], seconds: float) -> None:
-    counts = Counter(outcome.result.value for outcome in outcomes)
-    failed = [outcome for outcome in outcomes if outcome.result.value == "FAILED"]
+    counts = Counter(outcome.state.value for outcome in outcomes)
+    failed = [outcome for outcome in outcomes if outcome.state.value == "FAILED"]
     for outcome in failed:
-        out.print(f"[red]FAILED[/] {escape(plain(outcome.file))}: {outcome.reason}: {escape(plain(outcome.message))}")
+        out.print(f"[red]FAILED[/] {escape(plain(outcome.name))}: {outcome.reason}: {escape(plain(outcome.message))}")
     parts = [f"{counts['READY']} ready", f"{counts['UNCHANGED']} unchanged", f"{counts['FAILED']} failed"]
     out.print(f"{len(outcomes)} files into {escape(plain(collection))}: {', '.join(parts)}, in {seconds:.1f} s.")
 

@@ -21,7 +21,7 @@ _WATCHES_AT_ONCE = 4
 _UNUSABLE_KEY = frozenset({401, 403})
 
 
-class Result(StrEnum):
+class FileState(StrEnum):
     """What became of one file."""
 
     READY = "READY"
@@ -31,13 +31,20 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one file; ``reason`` and ``message`` say why it failed."""
+    """What became of one file.
 
-    file: str
-    result: Result
+    Attributes:
+        name: its path within the folder that was named.
+        reason: stable code of why it failed; ``message`` says the same in words.
+        embedded: texts of it that were run through the embedding model.
+    """
+
+    name: str
+    state: FileState
     reason: str = ""
     message: str = ""
     document_id: str = ""
+    embedded: int = 0
 
 
 class Progress(Protocol):
@@ -83,7 +90,7 @@ async def ingest_files(client: AsyncLectern, collection: str, sources: Sequence[
     uploaded: asyncio.Queue[tuple[SourceFile, Uploaded] | None] = asyncio.Queue()
 
     def end(outcome: Outcome) -> None:
-        outcomes[outcome.file] = outcome
+        outcomes[outcome.name] = outcome
         progress.ended(outcome)
 
     async def upload() -> None:
@@ -99,13 +106,16 @@ async def ingest_files(client: AsyncLectern, collection: str, sources: Sequence[
         while (item := await uploaded.get()) is not None:
             end(await _follow(client, *item))
 
-    async with asyncio.TaskGroup() as group:
-        uploads = [group.create_task(upload()) for _ in range(UPLOADS_AT_ONCE)]
-        for _ in range(_WATCHES_AT_ONCE):
-            group.create_task(follow())
-        await asyncio.wait(uploads)
-        for _ in range(_WATCHES_AT_ONCE):
-            await uploaded.put(None)
+    try:
+        async with asyncio.TaskGroup() as group:
+            uploads = [group.create_task(upload()) for _ in range(UPLOADS_AT_ONCE)]
+            for _ in range(_WATCHES_AT_ONCE):
+                group.create_task(follow())
+            await asyncio.wait(uploads)
+            for _ in range(_WATCHES_AT_ONCE):
+                await uploaded.put(None)
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None  # the first stopped the others
     return [outcomes[source.external_id] for source in sources]
 
 
@@ -115,27 +125,35 @@ async def _upload(client: AsyncLectern, collection: str, source: SourceFile) -> 
         return await client.documents.upload(collection, source.path, name=name, external_id=source.external_id)
     except OSError as error:
         message = f"{source.path} cannot be read: {error.strerror}."
-        return Outcome(source.external_id, Result.FAILED, "FILE_UNREADABLE", message)
+        return Outcome(source.external_id, FileState.FAILED, "FILE_UNREADABLE", message)
     except ApiError as error:
-        if error.status in _UNUSABLE_KEY:
-            raise  # the next file would fare no better
-        return Outcome(source.external_id, Result.FAILED, error.reason, error.message)
+        return _refused(source, error)
+
+
+def _refused(source: SourceFile, error: ApiError) -> Outcome:
+    """The outcome of a file that the server refuses. A key that it refuses ends everything: no other file would fare better."""
+    if error.status in _UNUSABLE_KEY:
+        raise error
+    return Outcome(source.external_id, FileState.FAILED, error.reason, error.message)
 
 
 async def _follow(client: AsyncLectern, source: SourceFile, taken: Uploaded) -> Outcome:
+    try:
+        return await _ended(client, source, taken)
+    except ApiError as error:
+        return _refused(source, error)
+
+
+async def _ended(client: AsyncLectern, source: SourceFile, taken: Uploaded) -> Outcome:
+    name = source.external_id
     if taken.unchanged and taken.state == "READY":
-        return Outcome(source.external_id, Result.UNCHANGED, document_id=taken.document_id)
+        return Outcome(name, FileState.UNCHANGED, document_id=taken.document_id)
     job = taken.job if taken.job.ended else await client.jobs.wait(taken.job.job_id)
-    return _outcome(source.external_id, taken.document_id, job)
-
-
-def _outcome(file: str, document_id: str, job: Job) -> Outcome:
-    if job.state == "SUCCEEDED":
-        return Outcome(file, Result.READY, document_id=document_id)
-    failure = next((failure for failure in job.failures if failure.document_id in {document_id, ""}), None)
-    if failure is not None:
-        return Outcome(file, Result.FAILED, failure.reason, failure.message, document_id)
-    return Outcome(file, Result.FAILED, f"JOB_{job.state}", f"Its job {job.job_id} ended {job.state}.", document_id)
+    document = taken if taken.unchanged and taken.job.ended else await client.documents.get(taken.document_id)
+    if document.state == "READY":
+        return Outcome(name, FileState.READY, document_id=document.document_id, embedded=job.embedded)
+    reason, message = document.reason or document.state, document.message or f"Its job {job.job_id} ended {job.state}."
+    return Outcome(name, FileState.FAILED, reason, message, document.document_id, job.embedded)
 
 
 @dataclass(frozen=True, slots=True)

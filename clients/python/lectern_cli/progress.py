@@ -54,7 +54,7 @@ class BarProgress:
         self._bars.update(self._uploading, advance=1, note=escape(plain(source.external_id)[-40:]))
 
     def ended(self, outcome: Outcome) -> None:
-        self._failed += outcome.result.value == "FAILED"
+        self._failed += outcome.state.value == "FAILED"
         self._bars.update(self._indexing, advance=1, note=f"{self._failed} failed" if self._failed else "")
 
 
@@ -80,7 +80,7 @@ class LineProgress:
 
     def ended(self, outcome: Outcome) -> None:
         self._ended += 1
-        self._failed += outcome.result.value == "FAILED"
+        self._failed += outcome.state.value == "FAILED"
         self._say_sometimes()
 
     def _say_sometimes(self) -> None:
