@@ -1,0 +1,85 @@
+"""The gateway's own errors, and the HTTP status of every error."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Final
+
+from shared.errors import AppError, Status, invalid_argument
+
+# nginx's status for a client that left; nobody reads it, but the log does.
+CLIENT_CLOSED_REQUEST: Final = 499
+
+_HTTP: Final[dict[Status, int]] = {
+    Status.INVALID_ARGUMENT: HTTPStatus.BAD_REQUEST,
+    Status.OUT_OF_RANGE: HTTPStatus.BAD_REQUEST,
+    Status.UNAUTHENTICATED: HTTPStatus.UNAUTHORIZED,
+    Status.PERMISSION_DENIED: HTTPStatus.FORBIDDEN,
+    Status.NOT_FOUND: HTTPStatus.NOT_FOUND,
+    Status.ALREADY_EXISTS: HTTPStatus.CONFLICT,
+    Status.FAILED_PRECONDITION: HTTPStatus.CONFLICT,
+    Status.ABORTED: HTTPStatus.CONFLICT,
+    Status.RESOURCE_EXHAUSTED: HTTPStatus.TOO_MANY_REQUESTS,
+    Status.CANCELLED: CLIENT_CLOSED_REQUEST,
+    Status.UNIMPLEMENTED: HTTPStatus.NOT_IMPLEMENTED,
+    Status.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+    Status.DEADLINE_EXCEEDED: HTTPStatus.GATEWAY_TIMEOUT,
+    Status.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
+    Status.DATA_LOSS: HTTPStatus.INTERNAL_SERVER_ERROR,
+    Status.UNKNOWN: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+# HTTP tells these apart where gRPC has only INVALID_ARGUMENT.
+_HTTP_BY_REASON: Final[dict[str, int]] = {
+    "BODY_TOO_LARGE": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "UNSUPPORTED_MEDIA_TYPE": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+}
+
+
+def http_status(error: AppError) -> int:
+    return _HTTP_BY_REASON.get(error.reason, _HTTP[error.status])
+
+
+def unauthenticated(reason: str, message: str) -> AppError:
+    return AppError(reason, Status.UNAUTHENTICATED, message)
+
+
+def role_required(role: str) -> AppError:
+    return AppError("ROLE_REQUIRED", Status.PERMISSION_DENIED, f"This needs an API key with the role {role}.", metadata={"role": role})
+
+
+def body_too_large(limit_bytes: int) -> AppError:
+    message = f"The body is larger than {limit_bytes:,} bytes. Send less, or send it in parts."
+    return AppError("BODY_TOO_LARGE", Status.INVALID_ARGUMENT, message, metadata={"limit_bytes": str(limit_bytes)})
+
+
+def unsupported_media_type(given: str, *, wanted: str) -> AppError:
+    named = f"{given!r} is not taken here" if given else "The request has no Content-Type"
+    return AppError("UNSUPPORTED_MEDIA_TYPE", Status.INVALID_ARGUMENT, f"{named}. Send Content-Type: {wanted}.")
+
+
+def invalid_json(what: str) -> AppError:
+    return invalid_argument("INVALID_JSON", f"The body is not JSON as RFC 8259 has it: {what}.")
+
+
+def invalid_encoding(where: str) -> AppError:
+    return invalid_argument("INVALID_ENCODING", f"The {where} is not valid UTF-8.")
+
+
+def nul_character(where: str) -> AppError:
+    return invalid_argument("NUL_CHARACTER", f"The {where} has a NUL character (U+0000), which no store can keep.", field=where)
+
+
+def gateway_busy() -> AppError:
+    return AppError(
+        "GATEWAY_BUSY",
+        Status.UNAVAILABLE,
+        "The gateway has as many requests in work as it can hold. Try again in a second.",
+        retry_after_seconds=1.0,
+    )
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The one of ``known`` that ``name`` was most likely meant to be."""
+    return difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)[0]

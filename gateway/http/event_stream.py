@@ -1,0 +1,93 @@
+"""Server-sent events that never end silently."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from gateway.http.problems import event_data
+from shared.errors import AppError, Status
+
+MEDIA_TYPE: Final = "text/event-stream"
+_HEARTBEAT: Final = b": still here\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A named event; ``data`` is JSON on one line."""
+
+    name: str
+    data: str
+
+    def encode(self) -> bytes:
+        return f"event: {self.name}\ndata: {self.data}\n\n".encode()
+
+
+class EventStream(Response):
+    """Relays events as they come, with comments in between so that nobody takes silence for death.
+
+    A failure of ``events`` becomes an `error` event. When the client leaves, ``events`` is closed at once.
+    """
+
+    def __init__(self, events: AsyncGenerator[Event, None], heartbeat_seconds: float) -> None:
+        # Some proxies hold back what they could compress or gather.
+        super().__init__(headers={"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}, media_type=MEDIA_TYPE)
+        del self.headers["content-length"]
+        self._events = events
+        self._heartbeat_seconds = heartbeat_seconds
+        self._sent = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        del scope
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        relay = asyncio.create_task(self._relay(send))
+        left = asyncio.create_task(_client_left(receive))
+        heart = asyncio.create_task(self._beat(send))
+        try:
+            await asyncio.wait({relay, left}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            await _cancel(relay)
+            stopping = AppError("GATEWAY_STOPPING", Status.UNAVAILABLE, "The gateway is stopping. Ask again.", retry_after_seconds=1.0)
+            await self._send(send, Event("error", event_data(stopping)).encode())
+            raise
+        finally:
+            await _cancel(relay, left, heart)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _relay(self, send: Send) -> None:
+        try:
+            async with aclosing(self._events) as events:
+                async for event in events:
+                    await self._send(send, event.encode())
+        except Exception as error:  # noqa: BLE001  # the status line has gone out: the only place left to say it is the stream
+            await self._send(send, Event("error", event_data(error)).encode())
+
+    async def _beat(self, send: Send) -> None:
+        while True:
+            before = self._sent
+            await asyncio.sleep(self._heartbeat_seconds)
+            if self._sent == before:
+                await self._send(send, _HEARTBEAT)
+
+    async def _send(self, send: Send, body: bytes) -> None:
+        self._sent += 1
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+
+
+async def _client_left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _cancel(*tasks: asyncio.Task[None]) -> None:
+    for task in tasks:
+        task.cancel()
+    for task in tasks:
+        with suppress(asyncio.CancelledError):
+            await task

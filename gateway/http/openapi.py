@@ -1,0 +1,97 @@
+"""The OpenAPI document: what FastAPI writes, made true and complete where it cannot know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from gateway.http.authentication import PROTECTED
+from gateway.http.problems import MEDIA_TYPE, Problem
+from gateway.schemas.documents import DocumentInput
+
+DESCRIPTION: Final = """
+Takes in documents and answers questions over them with evidence.
+
+* **Authentication**: `Authorization: Bearer lk_…`. `POST /api/v1/api-keys` makes keys.
+* **Errors** are `application/problem+json` (RFC 9457): switch on `reason`, show `detail`, quote `request_id`.
+  `Retry-After` says when to try again.
+* **Lists** take `page_size` and `page_token` and return `items` and `next_page_token`.
+* **Streams** are server-sent events with names, and comments in between that keep the connection awake.
+* Every response has the header `X-Request-Id`, under which every service logs the request; send your own to follow it.
+"""
+TAGS: Final = [
+    {"name": "search", "description": "Find passages."},
+    {"name": "ask", "description": "Answers that cite passages."},
+    {"name": "collections", "description": "Named sets of documents."},
+    {"name": "documents", "description": "What was taken in, and what became of it."},
+    {"name": "jobs", "description": "Work that outlives the request that asked for it."},
+    {"name": "passages", "description": "The pieces of documents that searches find and answers cite."},
+    {"name": "models", "description": "What can embed and what can answer."},
+    {"name": "accounts", "description": "Organisations and their API keys."},
+    {"name": "system", "description": "Health and measurements; without authentication."},
+]
+_COMMON: Final = {500: "Something went wrong on our side."}
+_PROTECTED: Final = {
+    400: "The request is wrong.",
+    401: "The API key is missing or not accepted.",
+    403: "The API key may not do this.",
+    429: "A queue is full.",
+    503: "A part does not answer.",
+    504: "A part did not answer in time.",
+}
+_WITH_BODY: Final = {413: "The body is too large.", 415: "The body has a type that is not taken here."}
+_WITH_NAME: Final = {404: "There is no such resource, or none that the key may know of."}
+_PROBLEM: Final = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document of ``app``; made once."""
+    if app.openapi_schema is None:
+        made = get_openapi(title=app.title, version=app.version, description=DESCRIPTION, tags=TAGS, routes=app.routes)
+        _complete_components(made["components"])
+        for path, operation in operations(made):
+            _complete(path, operation)
+        app.openapi_schema = made
+    return app.openapi_schema
+
+
+def operations(made: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every operation of an OpenAPI document, with its path."""
+    for path, methods in made["paths"].items():
+        for operation in methods.values():
+            yield path, operation
+
+
+def _complete_components(components: dict[str, Any]) -> None:
+    schemas = components["schemas"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)  # we answer with Problem instead
+    for model in (Problem, DocumentInput):
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas.update(schema.pop("$defs", {}))
+        schemas[model.__name__] = schema
+    components["securitySchemes"] = {"apiKey": {"type": "http", "scheme": "bearer", "description": "An API key: `lk_<prefix>_<secret>`."}}
+
+
+def _complete(path: str, operation: dict[str, Any]) -> None:
+    protected = path.startswith(PROTECTED)
+    operation["security"] = [{"apiKey": []}] if protected else []
+    responses = operation["responses"]
+    responses.pop("422", None)
+    expected = dict(_COMMON)
+    if protected:
+        expected |= _PROTECTED
+    if "requestBody" in operation:
+        expected |= _WITH_BODY
+    if "{" in path:
+        expected |= _WITH_NAME
+    for status, description in expected.items():
+        responses.setdefault(str(status), {"description": description})
+    for status, response in responses.items():
+        if int(status) >= HTTPStatus.BAD_REQUEST and "content" not in response:
+            response["content"] = _PROBLEM
+    operation["responses"] = dict(sorted(responses.items()))

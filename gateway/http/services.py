@@ -1,0 +1,45 @@
+"""What routes call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends
+from starlette.requests import Request
+
+from gateway.domain.accounts import Accounts
+from gateway.domain.ask import Ask
+from gateway.domain.authentication import Authenticator
+from gateway.domain.collections import Collections
+from gateway.domain.documents import Documents
+from gateway.domain.jobs import Jobs
+from gateway.domain.models import EmbeddingModels, LanguageModels
+from gateway.domain.passages import Passages
+from gateway.domain.readiness import Readiness
+from gateway.domain.search import Search
+from gateway.settings import GatewaySettings
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    settings: GatewaySettings
+    accounts: Accounts
+    authenticator: Authenticator
+    collections: Collections
+    documents: Documents
+    jobs: Jobs
+    passages: Passages
+    search: Search
+    ask: Ask
+    embedding_models: EmbeddingModels
+    language_models: LanguageModels
+    readiness: Readiness
+
+
+async def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+CurrentServices = Annotated[Services, Depends(_services)]

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import assert_never
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.domain.ask import Ask, Citation, Complete, Delta, Question
+from gateway.domain.search import Found
+from gateway.http.client_presence import while_connected
+from gateway.http.event_stream import MEDIA_TYPE, Event, EventStream
+from gateway.http.services import CurrentServices
+from gateway.http.strict_route import StrictRoute
+from gateway.routes.search import UNKNOWN_COLLECTION
+from gateway.schemas.ask import Answer, AskInput, to_answer, to_citation
+from gateway.schemas.search import to_result
+from shared.request_id import current_request_id
+
+router = APIRouter(prefix="/api/v1", tags=["ask"], route_class=StrictRoute)
+_STREAM_HELP = (
+    "The answer. With `stream: true` it comes as server-sent events: `metadata` (the hits), `delta` ({text}), `citation`, and at the end "
+    "`complete` (the whole answer) or `error` (a Problem). Comments keep the connection awake; the stream never ends silently."
+)
+
+
+@router.post(
+    "/ask",
+    summary="Answer a question, with evidence",
+    response_model=Answer,
+    responses=UNKNOWN_COLLECTION | {200: {"description": _STREAM_HELP, "content": {MEDIA_TYPE: {"schema": {"type": "string"}}}}},
+)
+async def ask(body: AskInput, request: Request, services: CurrentServices) -> Answer | Response:
+    """Searches, then answers from what was found and cites it word for word. A client that leaves ends the work."""
+    question = body.to_question(services.settings.ask_passages)
+    if not body.stream:
+        return to_answer(await while_connected(request, services.ask.run(question)), current_request_id())
+    return await _stream(services.ask, question, services.settings.timeouts.heartbeat_seconds)
+
+
+async def _stream(ask: Ask, question: Question, heartbeat_seconds: float) -> Response:
+    """The stream, once its first event is there: until then a failure is a problem and not an event."""
+    events = _events(ask, question, current_request_id())
+    first = await anext(events)
+    return EventStream(_preceded(first, events), heartbeat_seconds)
+
+
+async def _preceded(first: Event, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
+    async with aclosing(events):
+        yield first
+        async for event in events:
+            yield event
+
+
+async def _events(ask: Ask, question: Question, trace_id: str) -> AsyncGenerator[Event, None]:
+    async with aclosing(ask.stream(question)) as events:
+        async for event in events:
+            match event:
+                case Found():
+                    yield Event("metadata", to_result(event, trace_id).model_dump_json())
+                case Delta(text):
+                    yield Event("delta", json.dumps({"text": text}, ensure_ascii=False))
+                case Citation():
+                    yield Event("citation", to_citation(event).model_dump_json())
+                case Complete():
+                    yield Event("complete", to_answer(event, trace_id).model_dump_json())
+                case _:
+                    assert_never(event)

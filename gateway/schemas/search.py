@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue
+
+from gateway.domain import search as domain
+from gateway.domain.filters import Filter, compile_filter
+from gateway.schemas.shapes import OptionalText, RequestBody, Shape
+from shared.errors import invalid_argument
+
+_FILTER_EXAMPLE: dict[str, JsonValue] = {
+    "$and": [{"type": "pdf"}, {"update_time": {"$gte": "2024-01-01"}}, {"metadata.team": {"$in": ["people", "legal"]}}],
+}
+_FILTER_HELP = (
+    "Only passages that satisfy it. A field against a value, or against operators: `$eq $ne $lt $lte $gt $gte $in $nin $exists`; "
+    "conditions are joined by `$and`, `$or` and `$not`. Fields: `type`, `author`, `language`, `document_id`, `collection_id`, "
+    "`connection_id`, `create_time`, `update_time`, `outdated`, `metadata.<key>`. A date stands for the whole day in UTC."
+)
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("there must be something to look for")
+    return text
+
+
+QueryText = Annotated[str, Field(min_length=1, max_length=10_000), AfterValidator(_not_blank)]
+CollectionNames = Annotated[
+    list[Annotated[str, Field(min_length=1, max_length=200)]],
+    Field(max_length=100, description="Names or ids; empty: every collection of the organisation."),
+]
+FilterInput = Annotated[dict[str, JsonValue], Field(description=_FILTER_HELP, examples=[_FILTER_EXAMPLE])]
+
+
+class SearchInput(RequestBody):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"query": "how much leave do I have?", "collections": ["handbook"], "filter": _FILTER_EXAMPLE}]}
+    )
+
+    query: QueryText = Field(description="What to look for, in any language.")
+    collections: CollectionNames = Field(default_factory=list)
+    filter: FilterInput | None = None
+    mode: Literal["text", "auto", "pages"] = Field(
+        default="auto", description="`text` searches passages; `auto` is the same today; `pages` (page images) is not available yet."
+    )
+    limit: int = Field(default=10, ge=1, le=domain.MAX_LIMIT, description="How many hits at most.")
+    literal: bool = Field(
+        default=False,
+        description="Take the query as plain text. There are no query operators yet, so it always is.",
+    )
+
+    def to_query(self) -> domain.Query:
+        if self.mode == "pages":
+            raise invalid_argument("MODE_NOT_AVAILABLE", "Searching page images is not available yet. Use mode 'text'.", field="body.mode")
+        return domain.Query(self.query, self.collections, to_filter(self.filter), self.limit)
+
+
+def to_filter(source: dict[str, JsonValue] | None) -> Filter | None:
+    return compile_filter(source) if source else None
+
+
+class Scores(Shape):
+    """Why a hit stands where it stands; null for an arm that did not run."""
+
+    dense: float | None = Field(description="Cosine similarity of the meanings.")
+    lexical: float | None = Field(description="BM25 over the words.")
+    rerank: float | None = Field(default=None, description="Always null: there is no reranker yet.")
+
+
+class SearchHit(Shape):
+    """A passage that was found."""
+
+    passage_id: str
+    document_id: str
+    document_name: str
+    document_type: OptionalText
+    external_id: OptionalText = Field(description="The `id` that a batch line or an upload gave.")
+    collection_id: str
+    collection_name: str
+    text: str
+    page: int | None = Field(description="From 1; null when the format has no pages.")
+    uri: OptionalText = Field(description="Where the original can be opened, at this passage where the format allows it.")
+    headings: list[str] = Field(description="Above the passage, outermost first.")
+    score: float = Field(description="Between 0 and 1; comparable within one response only.")
+    scores: Scores
+    metadata: dict[str, JsonValue] = Field(description="The document's.")
+
+
+class SearchResult(Shape):
+    hits: list[SearchHit] = Field(description="Best first.")
+    timings_ms: dict[str, float] = Field(description="Milliseconds by stage; `library` is the join with the documents, `total` is all.")
+    trace_id: str = Field(description="Every service logs this request under it; the same as the header X-Request-Id.")
+
+
+def to_hit(hit: domain.Hit) -> SearchHit:
+    passage, candidate = hit.passage, hit.candidate
+    return SearchHit(
+        passage_id=passage.passage_id,
+        document_id=passage.document_id,
+        document_name=passage.document_name,
+        document_type=passage.document_type,
+        external_id=passage.external_id,
+        collection_id=passage.collection_id,
+        collection_name=passage.collection_name,
+        text=passage.text,
+        page=passage.page,
+        uri=passage.uri,
+        headings=list(passage.headings),
+        score=candidate.score,
+        scores=Scores(dense=candidate.dense, lexical=candidate.lexical),
+        metadata=dict(passage.metadata),
+    )
+
+
+def to_result(found: domain.Found, trace_id: str) -> SearchResult:
+    return SearchResult(hits=[to_hit(hit) for hit in found.hits], timings_ms=to_timings(found.timings_ms), trace_id=trace_id)
+
+
+def to_timings(timings_ms: dict[str, float]) -> dict[str, float]:
+    return {stage: round(milliseconds, 3) for stage, milliseconds in timings_ms.items()}

@@ -1,0 +1,153 @@
+"""Composition root: what is behind which port, and the life of the HTTP server."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+
+from gateway.adapters.accounts import PostgresAccounts, open_pool
+from gateway.adapters.answers import GeneratorAnswers
+from gateway.adapters.collections import IngestorCollections
+from gateway.adapters.documents import IngestorDocuments
+from gateway.adapters.health import PeerHealth
+from gateway.adapters.index import EmbedderIndex
+from gateway.adapters.jobs import IngestorJobs
+from gateway.adapters.passages import IngestorPassages
+from gateway.domain.accounts import Accounts
+from gateway.domain.ask import Ask
+from gateway.domain.authentication import Authenticator
+from gateway.domain.readiness import PROBE_SECONDS, Readiness
+from gateway.domain.search import Search
+from gateway.http import openapi, problems
+from gateway.http.admission import AddressMiddleware, BodyLimitMiddleware, ConcurrencyMiddleware
+from gateway.http.authentication import AuthenticationMiddleware
+from gateway.http.listener import listening
+from gateway.http.problems import ProblemMiddleware
+from gateway.http.request_context import RequestContextMiddleware
+from gateway.http.services import Services
+from gateway.migrations import runner as migrations
+from gateway.routes import accounts, ask, collections, documents, jobs, models, passages, search, system
+from gateway.settings import GatewaySettings
+from shared.errors import AppError
+from shared.paging import PageTokens
+from shared.rpc.caller_signing import CallerSigner
+from shared.rpc.channel import open_channel
+
+log = structlog.get_logger()
+_ROUTERS = (search, ask, collections, documents, jobs, passages, models, accounts, system)
+
+
+@dataclass(frozen=True, slots=True)
+class RunningGateway:
+    """A gateway that answers at ``url``."""
+
+    url: str
+    app: FastAPI
+
+
+def create_app(settings: GatewaySettings) -> FastAPI:
+    """The application, without its services: set ``app.state.services`` before it serves."""
+    app = FastAPI(
+        title="Lectern",
+        version=_version(),
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+        telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
+        # From the outside in: what comes first sees everything, what comes last only what was let in.
+        middleware=[
+            Middleware(RequestContextMiddleware),
+            Middleware(ProblemMiddleware),
+            Middleware(ConcurrencyMiddleware, limits=settings.limits),
+            Middleware(AddressMiddleware),
+            Middleware(AuthenticationMiddleware),
+            Middleware(BodyLimitMiddleware, limits=settings.limits),
+        ],
+        exception_handlers=dict.fromkeys((AppError, RequestValidationError, HTTPException), problems.handle),
+    )
+    for routes in _ROUTERS:
+        app.include_router(routes.router)
+    app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
+    return app
+
+
+@asynccontextmanager
+async def serve(settings: GatewaySettings) -> AsyncIterator[RunningGateway]:
+    """Serve until the context is left; then requests in work get ``timeouts.drain_seconds`` to end.
+
+    Raises:
+        MigrationError: the database's schema is not the one that this code works with.
+        OSError: the address is taken, or the database cannot be reached.
+    """
+    await migrations.require_head(settings.database_url.get_secret_value())
+    async with AsyncExitStack() as stack:
+        app = create_app(settings)
+        app.state.services = services = await _open_services(settings, stack)
+        await _bootstrap(settings, services.accounts)
+        port = await stack.enter_async_context(listening(app, settings.listen, settings.timeouts.drain_seconds))
+        host = settings.listen.rpartition(":")[0]
+        log.info("gateway_started", host=host, port=port)
+        yield RunningGateway(f"http://{host}:{port}", app)
+
+
+async def _open_services(settings: GatewaySettings, stack: AsyncExitStack) -> Services:
+    key = settings.internal_key.get_secret_value().encode()
+    timeouts = settings.timeouts
+    store = PostgresAccounts(
+        await stack.enter_async_context(open_pool(settings.database_url.get_secret_value(), settings.database_connections))
+    )
+    ingestor, embedder, generator = [
+        await stack.enter_async_context(open_channel(target, CallerSigner(key)))
+        for target in (settings.ingestor_target, settings.embedder_target, settings.generator_target)
+    ]
+    authenticator = Authenticator(store, settings.key_cache_seconds)
+    library = IngestorCollections(ingestor, timeouts.rpc_seconds)
+    pieces = IngestorPassages(ingestor, timeouts.rpc_seconds)
+    index = EmbedderIndex(embedder, timeouts.rpc_seconds)
+    answers = GeneratorAnswers(generator, timeouts.rpc_seconds, timeouts.answer_seconds)
+    searching = Search(index, pieces, library)
+    peers = {"ingestor": ingestor, "embedder": embedder, "generator": generator}
+    probes = {name: PeerHealth(channel, PROBE_SECONDS).is_ready for name, channel in peers.items()}
+    return Services(
+        settings=settings,
+        accounts=Accounts(store, authenticator, PageTokens(_derived(key, b"page tokens of the gateway"))),
+        authenticator=authenticator,
+        collections=library,
+        documents=IngestorDocuments(ingestor, timeouts.rpc_seconds, timeouts.upload_seconds),
+        jobs=IngestorJobs(ingestor, timeouts.rpc_seconds, timeouts.watch_seconds),
+        passages=pieces,
+        search=searching,
+        ask=Ask(searching, answers),
+        embedding_models=index,
+        language_models=answers,
+        readiness=Readiness({"accounts": store.is_ready, **probes}),
+    )
+
+
+async def _bootstrap(settings: GatewaySettings, managing: Accounts) -> None:
+    if settings.bootstrap_api_key is None:
+        return
+    if created := await managing.bootstrap(settings.bootstrap_api_key.get_secret_value()):
+        log.info("first_organisation_created", organisation_id=created.organisation_id)
+
+
+def _derived(key: bytes, purpose: bytes) -> bytes:
+    """A key for one purpose, so that what is signed for another means nothing here."""
+    return hmac.new(key, purpose, hashlib.sha256).digest()
+
+
+def _version() -> str:
+    try:
+        return version("lectern")
+    except PackageNotFoundError:
+        return "0"

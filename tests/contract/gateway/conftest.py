@@ -1,0 +1,77 @@
+"""A gateway on a real socket, before back services that speak the real protocol."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import httpx
+import pytest
+
+from gateway.migrations import runner
+from gateway.server import RunningGateway, serve
+from gateway.settings import GatewaySettings
+from shared.rpc.caller_signing import CallerSigner
+from shared.rpc.server import ServiceServer
+from shared.settings import load
+from tests.contract.gateway.back_services import World, start
+
+KEY_TEXT = "a key that only the tests of the gateway know"
+OPERATOR_KEY = "lk_operator1_" + "s" * 40
+
+
+@dataclass
+class Back:
+    """The running back services and what they hold."""
+
+    world: World
+    server: ServiceServer
+
+
+@pytest.fixture
+async def back() -> AsyncIterator[Back]:
+    world = World()
+    server = await start(world, CallerSigner(KEY_TEXT.encode()))
+    yield Back(world, server)
+    await server.stop(grace_seconds=0)
+
+
+@pytest.fixture
+def world(back: Back) -> World:
+    return back.world
+
+
+@pytest.fixture
+async def settings(back: Back, database_url: str, monkeypatch: pytest.MonkeyPatch) -> GatewaySettings:
+    await runner.upgrade(database_url)
+    target = f"127.0.0.1:{back.server.port}"
+    environment = {
+        "LECTERN_INTERNAL_KEY": KEY_TEXT,
+        "LECTERN_GATEWAY_DATABASE_URL": database_url,
+        "LECTERN_GATEWAY_LISTEN": "127.0.0.1:0",
+        "LECTERN_GATEWAY_INGESTOR_TARGET": target,
+        "LECTERN_GATEWAY_EMBEDDER_TARGET": target,
+        "LECTERN_GATEWAY_GENERATOR_TARGET": target,
+        "LECTERN_GATEWAY_BOOTSTRAP_API_KEY": OPERATOR_KEY,
+        "LECTERN_GATEWAY_LIMITS__MAX_JSON_BYTES": "1000000",
+        "LECTERN_GATEWAY_LIMITS__MAX_UPLOAD_BYTES": "8000000",
+        "LECTERN_GATEWAY_LIMITS__MAX_LINE_BYTES": "100000",
+        "LECTERN_GATEWAY_TIMEOUTS__DRAIN_SECONDS": "1",
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return load(GatewaySettings)
+
+
+@pytest.fixture
+async def gateway(settings: GatewaySettings) -> AsyncIterator[RunningGateway]:
+    async with serve(settings) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(gateway: RunningGateway) -> AsyncIterator[httpx.AsyncClient]:
+    """A client with the operator's key."""
+    headers = {"Authorization": f"Bearer {OPERATOR_KEY}"}
+    async with httpx.AsyncClient(base_url=gateway.url, headers=headers, timeout=20) as client:
+        yield client
