@@ -1,0 +1,45 @@
+"""Starts the embedder: ``python -m embedder``."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from embedder.adapters.transformers.checkpoint import CheckpointError
+from embedder.adapters.transformers.loading import SelfTestError
+from embedder.server import serve
+from embedder.settings import EmbedderSettings
+from shared.rpc.run import run_service
+from shared.settings import load_or_exit
+
+
+@asynccontextmanager
+async def serve_while_model_lives(settings: EmbedderSettings) -> AsyncIterator[None]:
+    """`serve`, but a lost model ends the process with status 1, so that its supervisor starts a new one."""
+    async with serve(settings) as service:
+        service.failure.add_done_callback(_stop_this_process)
+        yield
+        failed = service.failure.done() and service.failure.exception() is not None
+    if failed:
+        raise SystemExit(1)
+
+
+def _stop_this_process(_: asyncio.Task[None]) -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def main() -> None:
+    settings = load_or_exit(EmbedderSettings)
+    try:
+        run_service("embedder", settings, serve_while_model_lives)
+    except (CheckpointError, SelfTestError, OSError) as error:
+        sys.stderr.write(f"The embedder cannot start: {error}\n")
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

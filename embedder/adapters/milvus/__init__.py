@@ -1,0 +1,1 @@
+"""The index in Milvus, or in Milvus Lite."""

@@ -1,0 +1,87 @@
+"""Milvus filter expressions.
+
+Values are written as literals, so what stands here is the wall between organisations: every expression begins with the organisation, and no
+value can end its literal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from embedder.domain.filters import FIELDS, AllOf, AnyOf, Comparison, FieldType, Filter, NoneOf, Operator, Scope, Value
+
+# Stands for a time that the source did not give. Below every real one, and far from the end of the 64 bits.
+NO_TIME = -(2**62)
+_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
+
+
+def row_key(organisation_id: str, passage_id: str) -> str:
+    """The primary key: a passage id that another organisation chose can never meet this one's row."""
+    return f"{organisation_id}/{passage_id}"
+
+
+def literal(value: Value) -> str:
+    """A value that the parser reads back as itself and nothing else."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return f'"{value.translate(_ESCAPES)}"'
+    return repr(value)
+
+
+def literals(values: Iterable[Value]) -> str:
+    return f"[{', '.join(map(literal, values))}]"
+
+
+def of_organisation(organisation_id: str, *conditions: str) -> str:
+    """An expression that holds for the organisation's rows alone."""
+    return " and ".join((f"organisation_id == {literal(organisation_id)}", *(f"({condition})" for condition in conditions)))
+
+
+def of_passages(organisation_id: str, passage_ids: Sequence[str]) -> str:
+    """The organisation's rows with these ids. The organisation is part of every key, which lets a store go straight to the rows."""
+    return f"row_key in {literals(row_key(organisation_id, passage_id) for passage_id in passage_ids)}"
+
+
+def of_scope(organisation_id: str, scope: Scope) -> str:
+    """The organisation's rows that a search may find."""
+    conditions = [f"access_set_id in {literals(sorted({0, *scope.access_set_ids}))}"]
+    if scope.collection_ids:
+        conditions.append(f"collection_id in {literals(scope.collection_ids)}")
+    if scope.filter is not None:
+        conditions.append(condition(scope.filter))
+    return of_organisation(organisation_id, *conditions)
+
+
+def of_document(organisation_id: str, document_id: str, before_generation: int | None) -> str:
+    """The organisation's rows of one document, all or those of older generations."""
+    conditions = [f"document_id == {literal(document_id)}"]
+    if before_generation is not None:
+        conditions.append(f"generation < {before_generation}")
+    return of_organisation(organisation_id, *conditions)
+
+
+def condition(filter_: Filter) -> str:
+    """A filter that was checked, as an expression."""
+    match filter_:
+        case AllOf(filters):
+            return " and ".join(f"({condition(each)})" for each in filters)
+        case AnyOf(filters):
+            return " or ".join(f"({condition(each)})" for each in filters)
+        case NoneOf(negated):
+            return f"not ({condition(negated)})"
+        case Comparison():
+            return _comparison(filter_)
+
+
+def _comparison(comparison: Comparison) -> str:
+    key = comparison.metadata_key
+    column = comparison.field if key is None else f"metadata[{literal(key)}]"
+    if comparison.operator is Operator.EXISTS:
+        return f"exists {column}"
+    if comparison.operator is Operator.IN:
+        return f"{column} in {literals(comparison.values)}"
+    compared = f"{column} {comparison.operator.value} {literal(comparison.values[0])}"
+    if key is None and FIELDS[comparison.field] is FieldType.TIME:
+        return f"{column} > {NO_TIME} and {compared}"
+    return compared

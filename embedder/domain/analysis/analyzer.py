@@ -1,0 +1,125 @@
+"""Passages and queries to terms.
+
+The store's BM25 counts terms that are separated by spaces; everything that makes a word a term happens here, so that it is the same for
+every store and every language: Unicode compatibility forms, case, elisions, stop words, Snowball stems, accents, identifiers, scripts
+without spaces.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import unicodedata
+from collections.abc import Callable
+
+import snowballstemmer
+from py3langid import langid
+
+from embedder.domain.analysis.languages import LANGUAGES, Language
+
+# A word with what joins its parts: hyphens, dots, slashes, apostrophes, at-signs.
+_TOKEN = re.compile(r"\w+(?:[-.,:/@+#'’\\&]\w+)*")
+_PART = re.compile(r"[^\W_]+")
+# Scripts that put no space between words; these are cut into overlapping pairs of characters.
+_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]+")
+_ELISION = re.compile(r"['’]")
+# Joins an identifier's parts into one term. A modifier letter, hence a word character to every store's tokenizer and to no keyboard.
+_JOINER = "ː"
+# What Unicode does not take apart into a letter and an accent.
+_FOLDED_LETTERS = str.maketrans({"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i"})
+# Beyond this a "word" is a hash, a base64 line or an attack.
+_LONGEST_TERM = 64
+# Terms of one language that are remembered; a corpus's vocabulary, with room.
+_REMEMBERED_TOKENS = 200_000
+# The beginning tells the language; more text costs time and changes nothing.
+_DETECTION_CHARACTERS = 400
+# A language that may be the query's, on the identifier's scale for short texts.
+_PLAUSIBLE = 0.15
+
+
+class Analyzer:
+    """Turns text into terms. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._detector = langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE, norm_probs=True)
+        self._detector.set_languages(list(LANGUAGES))
+        self._vocabularies = {code: _Vocabulary(language) for code, language in LANGUAGES.items()}
+
+    def passage_terms(self, text: str) -> str:
+        """A passage's terms, in its order, in the language that it is written in."""
+        text = _normalise(text)
+        return " ".join(filter(None, map(self._vocabularies[self.detect(text)].__getitem__, _TOKEN.findall(text))))
+
+    def query_terms(self, text: str) -> str:
+        """A query's terms: each word's stems in every language.
+
+        A few words do not show their language, and the passages that answer them may be in another one. A passage carries one language's
+        stem of each of its words, so of a query word's stems it meets the right one; the others meet nothing. Empty when every word is a
+        stop word.
+        """
+        text = _normalise(text)
+        plausible = [code for code, probability in self._detector.rank(text) if probability >= _PLAUSIBLE]
+        terms: list[str] = []
+        for token in _TOKEN.findall(text):
+            if all(self._vocabularies[code][token] for code in plausible):
+                variants = dict.fromkeys(vocabulary[token] for vocabulary in self._vocabularies.values())
+                terms += dict.fromkeys(term for variant in variants for term in variant.split())
+        return " ".join(terms)
+
+    def detect(self, text: str) -> str:
+        """The ISO 639-1 code of the supported language that ``text`` looks most like."""
+        language, _ = self._detector.classify(text[:_DETECTION_CHARACTERS])
+        return str(language)
+
+
+class _Vocabulary(dict[str, str]):
+    """Terms by token, for one language; computed once each."""
+
+    def __init__(self, language: Language) -> None:
+        super().__init__()
+        self._stop_words = language.stop_words
+        self._stem: Callable[[str], str] = snowballstemmer.stemmer(language.stemmer).stemWord
+        # Snowball's stemmers keep the word that they work on in themselves.
+        self._lock = threading.Lock()
+
+    def __missing__(self, token: str) -> str:
+        with self._lock:
+            terms = " ".join(self._terms(token))
+        if len(self) >= _REMEMBERED_TOKENS:
+            self.clear()
+        self[token] = terms
+        return terms
+
+    def _terms(self, token: str) -> list[str]:
+        parts = _PART.findall(token)
+        terms = [_fold(_JOINER.join(parts))[:_LONGEST_TERM]] if _is_identifier(token, parts) else []
+        for part in parts:
+            for unspaced in _UNSPACED.findall(part):
+                terms += _pairs(unspaced)
+            for word in filter(None, _UNSPACED.split(part)):
+                if word not in self._stop_words:
+                    terms.append(_fold(self._stem(word) if word.isalpha() else word)[:_LONGEST_TERM])
+        return terms
+
+
+def _normalise(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).lower()
+
+
+def _is_identifier(token: str, parts: list[str]) -> bool:
+    """Whether a token with several parts also means something as a whole: ERR-4012, v2.3.1, ada@example.org, max_length."""
+    return len(parts) > 1 and not _ELISION.search(token) and ("@" in token or "_" in token or any(letter.isdigit() for letter in token))
+
+
+def _pairs(characters: str) -> list[str]:
+    if len(characters) == 1:
+        return [characters]
+    return [characters[start : start + 2] for start in range(len(characters) - 1)]
+
+
+def _fold(term: str) -> str:
+    """Without accents, so that who types none finds what has them."""
+    if term.isascii():
+        return term
+    decomposed = unicodedata.normalize("NFD", term.translate(_FOLDED_LETTERS))
+    return unicodedata.normalize("NFC", "".join(letter for letter in decomposed if unicodedata.category(letter) != "Mn"))

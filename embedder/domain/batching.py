@@ -1,0 +1,186 @@
+"""Which texts share the model's next batch.
+
+A pure module: it knows items with a cost, a lane, an organisation, a deadline and a future, and the clock that it is given. It neither
+waits nor runs anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import Generic, Protocol, TypeVar
+
+from embedder.domain.encoding import TokenIds
+from embedder.errors import deadline_passed_in_queue
+
+Result = TypeVar("Result")
+
+
+class Lane(IntEnum):
+    """How urgent an item is; lower goes first."""
+
+    INTERACTIVE = 0
+    BULK = 1
+
+
+class DropReason(StrEnum):
+    """Why an item never reached the model."""
+
+    CALLER_LEFT = "caller_left"
+    DEADLINE_PASSED = "deadline_passed"
+    STOPPED = "stopped"
+
+
+@dataclass(slots=True, eq=False)
+class Item(Generic[Result]):
+    """One text waiting for the model.
+
+    Attributes:
+        deadline: on the queue's clock; None for ever.
+        future: always ends: with a result, an exception, or cancelled by who waits for it.
+    """
+
+    tokens: TokenIds
+    lane: Lane
+    organisation_id: str
+    deadline: float | None
+    queued_at: float
+    future: asyncio.Future[Result]
+
+    @property
+    def cost(self) -> int:
+        return len(self.tokens)
+
+
+class QueueObserver(Protocol):
+    """Hears what the queue does; for metrics."""
+
+    def dropped(self, lane: Lane, reason: DropReason) -> None: ...
+
+    def queued(self, lane: Lane, tokens: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """Sizes, all in tokens.
+
+    Attributes:
+        batch_tokens: padded cost of one batch, longest item x items. One item that is longer still makes a batch of its own.
+        window_tokens: how much bulk work is sorted by length at a time. Larger pads less; smaller lets new work in sooner.
+        queue_tokens: what may wait in each lane before new work is refused.
+    """
+
+    batch_tokens: int = 2048
+    window_tokens: int = 65_536
+    queue_tokens: int = 2_000_000
+
+
+@dataclass(slots=True)
+class _LaneQueue(Generic[Result]):
+    """Waiting items by organisation, and the window that is being cut into batches (sorted, longest last)."""
+
+    window_tokens: int
+    tokens: int = 0
+    by_organisation: OrderedDict[str, deque[Item[Result]]] = field(default_factory=OrderedDict)
+    window: list[Item[Result]] = field(default_factory=list)
+
+    def add(self, item: Item[Result]) -> None:
+        self.by_organisation.setdefault(item.organisation_id, deque()).append(item)
+        self.tokens += item.cost
+
+    def refill(self) -> None:
+        """Draw the next window, one item of each organisation in turn, so that a large queue cannot hold a small one up."""
+        drawn = 0
+        while self.by_organisation and drawn < self.window_tokens:
+            organisation_id, items = self.by_organisation.popitem(last=False)
+            item = items.popleft()
+            if items:
+                self.by_organisation[organisation_id] = items
+            self.window.append(item)
+            drawn += item.cost
+        self.window.sort(key=lambda item: item.cost)
+
+    def everything(self) -> Iterable[Item[Result]]:
+        yield from self.window
+        for items in self.by_organisation.values():
+            yield from items
+
+
+class BatchQueue(Generic[Result]):
+    """Admits items and cuts them into batches: interactive before bulk, similar lengths together, organisations in turn.
+
+    Not thread-safe: use it from the event loop.
+    """
+
+    def __init__(self, limits: BatchLimits, *, clock: Callable[[], float], observer: QueueObserver) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._observer = observer
+        self._lanes: dict[Lane, _LaneQueue[Result]] = {
+            Lane.INTERACTIVE: _LaneQueue(limits.batch_tokens),
+            Lane.BULK: _LaneQueue(limits.window_tokens),
+        }
+
+    def queued_tokens(self, lane: Lane) -> int:
+        return self._lanes[lane].tokens
+
+    def has_room(self, lane: Lane, tokens: int) -> bool:
+        """Whether ``tokens`` more may wait. An empty lane takes any amount, so that no call is too large for ever."""
+        waiting = self._lanes[lane].tokens
+        return waiting == 0 or waiting + tokens <= self._limits.queue_tokens
+
+    def add(self, items: Sequence[Item[Result]]) -> None:
+        for item in items:
+            self._lanes[item.lane].add(item)
+        for lane in {item.lane for item in items}:
+            self._observer.queued(lane, self._lanes[lane].tokens)
+
+    def next_batch(self) -> list[Item[Result]]:
+        """The most urgent batch, its items sorted by length; empty when nothing waits. Drops who left or came too late."""
+        for lane, queue in self._lanes.items():
+            while queue.window or queue.by_organisation:
+                if not queue.window:
+                    queue.refill()
+                if batch := self._cut(queue):
+                    self._observer.queued(lane, queue.tokens)
+                    return batch
+            self._observer.queued(lane, queue.tokens)
+        return []
+
+    def drain(self) -> list[Item[Result]]:
+        """Take out everything that waits; whoever calls ends the futures."""
+        items = [item for queue in self._lanes.values() for item in queue.everything()]
+        for lane, queue in self._lanes.items():
+            self._lanes[lane] = _LaneQueue(queue.window_tokens)
+            self._observer.queued(lane, 0)
+        return items
+
+    def _cut(self, queue: _LaneQueue[Result]) -> list[Item[Result]]:
+        batch: list[Item[Result]] = []
+        longest = 0
+        while queue.window:
+            item = queue.window[-1]
+            longest = longest or item.cost
+            if batch and longest * (len(batch) + 1) > self._limits.batch_tokens:
+                break
+            queue.window.pop()
+            queue.tokens -= item.cost
+            if self._is_wanted(item):
+                batch.append(item)
+            elif not batch:
+                longest = 0
+        batch.reverse()
+        return batch
+
+    def _is_wanted(self, item: Item[Result]) -> bool:
+        if item.future.done():
+            self._observer.dropped(item.lane, DropReason.CALLER_LEFT)
+            return False
+        if item.deadline is not None and item.deadline <= self._clock():
+            item.future.set_exception(deadline_passed_in_queue())
+            self._observer.dropped(item.lane, DropReason.DEADLINE_PASSED)
+            return False
+        return True

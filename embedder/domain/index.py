@@ -1,0 +1,72 @@
+"""What the embedder needs of a vector store. One contract suite runs over every adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from embedder.domain.encoding import Vectors
+from embedder.domain.filters import Scope
+from embedder.domain.passages import Candidate, IndexedPassage
+
+
+class VectorIndex(Protocol):
+    """Passages by organisation; no method sees or touches another organisation's.
+
+    Every method raises AppError INDEX_UNAVAILABLE when the store does not answer, and INDEX_OF_OTHER_MODEL when its vectors are not ours.
+    """
+
+    @property
+    def physical_collection(self) -> str:
+        """Where the rows really are; changes when an alias is moved."""
+        ...
+
+    async def upsert(self, organisation_id: str, rows: Sequence[IndexedPassage]) -> None:
+        """Write rows under their passage ids, whole; what stood there is replaced. Durable on return."""
+        ...
+
+    async def search_dense(self, organisation_id: str, vector: Vectors, scope: Scope, limit: int) -> list[Candidate]:
+        """The nearest passages by cosine, best first.
+
+        Shapes:
+            vector: (dimension,).
+        """
+        ...
+
+    async def search_lexical(self, organisation_id: str, terms: str, scope: Scope, limit: int) -> list[Candidate]:
+        """The passages with the best BM25 scores, best first; only those that share a term with the query."""
+        ...
+
+    async def dense_scores(self, organisation_id: str, vector: Vectors, passage_ids: Sequence[str]) -> dict[str, float]:
+        """Cosine similarity of the given passages; those that are not held are left out."""
+        ...
+
+    async def lexical_scores(self, organisation_id: str, terms: str, passage_ids: Sequence[str]) -> dict[str, float]:
+        """BM25 scores of the given passages, on the scale of `search_lexical`; those that share no term are left out."""
+        ...
+
+    async def fetch_vectors(self, organisation_id: str, passage_ids: Sequence[str]) -> Mapping[str, Vectors]:
+        """Stored vectors by passage id; those that are not held are left out."""
+        ...
+
+    async def find_missing(self, organisation_id: str, document_id: str, generation: int, passage_ids: Sequence[str]) -> list[str]:
+        """Those of ``passage_ids`` that are not held for this document and generation. Sees every write that has returned."""
+        ...
+
+    async def delete_document(self, organisation_id: str, document_id: str, before_generation: int | None) -> tuple[int, int]:
+        """Delete a document's rows, or those of older generations.
+
+        Returns:
+            Rows that stood before, and rows that are still there on looking again.
+        """
+        ...
+
+    async def count(self, organisation_id: str, collection_id: str | None) -> int:
+        """Rows held for the organisation, or for one of its collections. Sees every write that has returned."""
+        ...
+
+    async def is_serving(self) -> bool:
+        """Whether the store answers and is ours; mends the connection if it can. Never raises."""
+        ...
+
+    async def close(self) -> None: ...

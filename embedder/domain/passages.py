@@ -1,0 +1,83 @@
+"""What the index holds and gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from embedder.domain.encoding import Vectors
+
+JsonValue: TypeAlias = "str | float | bool | list[JsonValue] | dict[str, JsonValue] | None"
+
+
+@dataclass(frozen=True, slots=True)
+class PassageAttributes:
+    """What filters can ask for.
+
+    Attributes:
+        access_set_id: 0 means everybody in the organisation.
+        create_time, update_time: microseconds since 1970, UTC; None when the source does not say.
+        metadata: free, by name.
+    """
+
+    collection_id: str
+    connection_id: str = ""
+    access_set_id: int = 0
+    type: str = ""
+    author: str = ""
+    language: str = ""
+    create_time: int | None = None
+    update_time: int | None = None
+    outdated: bool = False
+    metadata: Mapping[str, JsonValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One passage to index.
+
+    Attributes:
+        context: words put before ``text`` for both arms, such as title and headings.
+        take_vector_from: id of a passage with the same text and context, whose vector may be taken over; empty for none.
+    """
+
+    passage_id: str
+    document_id: str
+    generation: int
+    text: str
+    attributes: PassageAttributes
+    context: str = ""
+    take_vector_from: str = ""
+
+    @property
+    def searchable_text(self) -> str:
+        """What both arms see."""
+        return f"{self.context}\n{self.text}" if self.context else self.text
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedPassage:
+    """A passage with what the two arms need of it.
+
+    Shapes:
+        vector: (dimension,).
+    """
+
+    passage: Passage
+    vector: Vectors
+    terms: str
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A passage that one arm found.
+
+    Attributes:
+        score: cosine similarity of the dense arm, BM25 of the lexical one; larger is better.
+    """
+
+    passage_id: str
+    document_id: str
+    generation: int
+    score: float

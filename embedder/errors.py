@@ -1,0 +1,118 @@
+"""Every error of the embedder that a caller may see."""
+
+from __future__ import annotations
+
+from shared.errors import AppError, Status, invalid_argument, too_busy, unavailable
+
+
+def empty_text(position: int) -> AppError:
+    return invalid_argument("EMPTY_TEXT", f"Text {position} has no characters. Leave empty texts out.", field=f"texts[{position}]")
+
+
+def text_count_out_of_range(count: int, maximum: int) -> AppError:
+    return invalid_argument("TEXT_COUNT_OUT_OF_RANGE", f"A call takes between 1 and {maximum} texts, not {count}. Split it.", field="texts")
+
+
+def texts_too_large(size: int, maximum: int) -> AppError:
+    message = f"The texts are {size} bytes together; at most {maximum} fit in one call. Split them."
+    return invalid_argument("TEXTS_TOO_LARGE", message, field="texts")
+
+
+def unknown_model(name: str, known: str) -> AppError:
+    message = f"There is no model {name!r}; this embedder runs {known!r}. Leave the field empty for the current model."
+    return AppError("MODEL_NOT_FOUND", Status.NOT_FOUND, message, metadata={"model": name})
+
+
+def unknown_element_type() -> AppError:
+    return invalid_argument("UNKNOWN_ELEMENT_TYPE", "element_type must be FLOAT32 or FLOAT16.", field="element_type")
+
+
+def empty_query() -> AppError:
+    return invalid_argument("EMPTY_QUERY", "The query has no characters to search for.", field="query")
+
+
+def query_too_long(length: int, maximum: int) -> AppError:
+    return invalid_argument("QUERY_TOO_LONG", f"The query has {length} characters; at most {maximum} are searched for.", field="query")
+
+
+def limit_out_of_range(limit: int, maximum: int) -> AppError:
+    return invalid_argument("LIMIT_OUT_OF_RANGE", f"limit must be between 1 and {maximum}, not {limit}.", field="limit")
+
+
+def search_too_deep(depth: int, maximum: int) -> AppError:
+    message = f"offset + limit is {depth}; a search reaches {maximum} hits deep. Narrow the search by a filter instead."
+    return invalid_argument("SEARCH_TOO_DEEP", message, field="offset")
+
+
+def passage_count_out_of_range(count: int, maximum: int) -> AppError:
+    message = f"A request carries between 1 and {maximum} passages, not {count}."
+    return invalid_argument("PASSAGE_COUNT_OUT_OF_RANGE", message, field="passages")
+
+
+def invalid_passage(position: int, field: str, problem: str) -> AppError:
+    return invalid_argument("INVALID_PASSAGE", f"Passage {position}: {problem}", field=f"passages[{position}].{field}")
+
+
+def too_many_ids(count: int, maximum: int) -> AppError:
+    return invalid_argument("TOO_MANY_IDS", f"A call checks at most {maximum} passage ids, not {count}. Split it.", field="passage_ids")
+
+
+def missing_field(field: str) -> AppError:
+    return invalid_argument("MISSING_FIELD", f"{field} must be given.", field=field)
+
+
+def unknown_filter_field(name: str, nearest: str) -> AppError:
+    message = f"There is no filter field {name!r}; the nearest is {nearest!r}. Free metadata is 'metadata.<key>'."
+    error = invalid_argument("UNKNOWN_FILTER_FIELD", message, field="filter")
+    error.metadata = {"field": name, "nearest": nearest}
+    return error
+
+
+def wrong_filter_value(name: str, expected: str) -> AppError:
+    error = invalid_argument("WRONG_FILTER_VALUE", f"The filter field {name!r} is compared with {expected}.", field="filter")
+    error.metadata = {"field": name}
+    return error
+
+
+def malformed_filter(problem: str) -> AppError:
+    return invalid_argument("MALFORMED_FILTER", problem, field="filter")
+
+
+def queue_full(retry_after_seconds: float) -> AppError:
+    return too_busy("embedder", retry_after_seconds=retry_after_seconds)
+
+
+def model_not_ready() -> AppError:
+    message = "The embedding model is being loaded. Try again in a moment."
+    return AppError("MODEL_NOT_READY", Status.UNAVAILABLE, message, retry_after_seconds=2.0)
+
+
+def model_stopped() -> AppError:
+    message = "The embedding model is being stopped or has failed; nothing of this call was done. Try again in a moment."
+    return AppError("MODEL_STOPPED", Status.UNAVAILABLE, message, retry_after_seconds=2.0)
+
+
+def deadline_passed_in_queue() -> AppError:
+    message = "The call's deadline passed while its texts waited for the model. Give it more time, or send less at once."
+    return AppError("DEADLINE_PASSED_IN_QUEUE", Status.DEADLINE_EXCEEDED, message)
+
+
+def encoding_failed() -> AppError:
+    return AppError("ENCODING_FAILED", Status.INTERNAL, "The model could not encode this text. The log has the details.")
+
+
+def vector_refused(reason: str) -> AppError:
+    message = "The model made no usable vector of this text: it is not finite, has no length or the wrong dimension."
+    return AppError(reason, Status.FAILED_PRECONDITION, message)
+
+
+def index_unavailable() -> AppError:
+    return unavailable("index", retry_after_seconds=2.0)
+
+
+def index_of_other_model(physical: str, expected: str) -> AppError:
+    message = (
+        f"The index holds vectors of another model ({physical}, not {expected}). Start the embedder with the model that made them, "
+        "or point LECTERN_EMBEDDER_INDEX_ALIAS at a new alias and index the library again."
+    )
+    return AppError("INDEX_OF_OTHER_MODEL", Status.FAILED_PRECONDITION, message)

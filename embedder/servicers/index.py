@@ -1,0 +1,78 @@
+"""IndexService: the organisation's passages."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import grpc
+
+from embedder import convert, errors
+from embedder.domain.encoding import EncoderSpec
+from embedder.domain.index import VectorIndex
+from embedder.domain.indexing import MAX_PASSAGE_IDS, PassageIndexer
+from embedder.domain.search import PassageSearch
+from lectern.embedder.v1 import index_pb2, index_pb2_grpc
+from shared.caller import current_caller
+from shared.rpc.deadline import time_remaining
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class IndexServicer(index_pb2_grpc.IndexServiceServicer):
+    def __init__(self, spec: EncoderSpec, indexer: PassageIndexer, search: PassageSearch, index: VectorIndex) -> None:
+        self._model = spec.name
+        self._indexer = indexer
+        self._search = search
+        self._index = index
+
+    async def IndexPassages(
+        self,
+        request_iterator: AsyncIterator[index_pb2.IndexPassagesRequest],
+        context: Context,
+    ) -> AsyncIterator[index_pb2.IndexPassagesResponse]:
+        organisation_id = current_caller().organisation_id
+        requests = (convert.passages(request.passages) async for request in request_iterator)
+        stream = self._indexer.index_stream(organisation_id, requests, seconds_left=time_remaining())
+        async with aclosing(stream) as batches:
+            async for batch in batches:
+                yield convert.indexed_batch(batch, self._model)
+
+    async def Search(self, request: index_pb2.SearchRequest, context: Context) -> index_pb2.SearchResponse:
+        result = await self._search.search(current_caller().organisation_id, convert.search_request(request, time_remaining()))
+        return convert.search_response(result, self._model)
+
+    async def FindMissingPassages(
+        self,
+        request: index_pb2.FindMissingPassagesRequest,
+        context: Context,
+    ) -> index_pb2.FindMissingPassagesResponse:
+        if len(request.passage_ids) > MAX_PASSAGE_IDS:
+            raise errors.too_many_ids(len(request.passage_ids), MAX_PASSAGE_IDS)
+        missing = await self._index.find_missing(
+            current_caller().organisation_id, request.document_id, request.generation, request.passage_ids
+        )
+        return index_pb2.FindMissingPassagesResponse(missing_passage_ids=missing)
+
+    async def DeleteDocument(
+        self,
+        request: index_pb2.DeleteDocumentRequest,
+        context: Context,
+    ) -> index_pb2.DeleteDocumentResponse:
+        if not request.document_id:
+            raise errors.missing_field("document_id")
+        deleted, remaining = await self._index.delete_document(
+            current_caller().organisation_id, request.document_id, request.before_generation or None
+        )
+        return index_pb2.DeleteDocumentResponse(deleted_count=deleted, remaining_count=remaining)
+
+    async def GetIndexStatistics(
+        self,
+        request: index_pb2.GetIndexStatisticsRequest,
+        context: Context,
+    ) -> index_pb2.GetIndexStatisticsResponse:
+        count = await self._index.count(current_caller().organisation_id, request.collection_id or None)
+        return index_pb2.GetIndexStatisticsResponse(
+            passage_count=count, model=self._model, physical_collection=self._index.physical_collection
+        )
