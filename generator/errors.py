@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from shared.errors import AppError, Status, invalid_argument
 
 MAX_PASSAGES = 200
-MAX_QUESTION_CHARACTERS = 8000
+MAX_PASSAGE_CHARACTERS = 1_000_000
+MAX_QUESTION_CHARACTERS = 4_000
 
 
 def empty_question() -> AppError:
@@ -15,12 +16,17 @@ def empty_question() -> AppError:
 
 
 def question_too_long() -> AppError:
-    message = f"A question has at most {MAX_QUESTION_CHARACTERS} characters. What the answer may rest on belongs into passages."
+    message = f"A question has at most {MAX_QUESTION_CHARACTERS:,} characters. What the answer may rest on belongs into passages."
     return invalid_argument("QUESTION_TOO_LONG", message, field="question")
 
 
 def too_many_passages() -> AppError:
     return invalid_argument("TOO_MANY_PASSAGES", f"At most {MAX_PASSAGES} passages are taken. Send the best ones.", field="passages")
+
+
+def passages_too_long() -> AppError:
+    message = f"Passages have at most {MAX_PASSAGE_CHARACTERS:,} characters together. Send fewer or shorter ones."
+    return invalid_argument("PASSAGES_TOO_LONG", message, field="passages")
 
 
 def empty_passage_id(index: int) -> AppError:

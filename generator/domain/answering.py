@@ -138,6 +138,8 @@ def check(request: AnswerRequest) -> None:
         raise errors.language_invalid()
     if len(request.passages) > errors.MAX_PASSAGES:
         raise errors.too_many_passages()
+    if sum(len(passage.text) for passage in request.passages) > errors.MAX_PASSAGE_CHARACTERS:
+        raise errors.passages_too_long()
     seen: set[str] = set()
     for index, passage in enumerate(request.passages):
         if not passage.passage_id.strip():

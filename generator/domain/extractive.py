@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from generator.domain.citations import without_markers
 from generator.domain.engine import AnswerLimits, Citation, Event, Finished, FinishReason, SourcePassage, TextDelta
 from generator.domain.refusals import refusal
-from generator.domain.relevance import Candidate, candidates
+from generator.domain.relevance import Candidate, Scored, score
+from generator.domain.sentences import Unit, UnitKind, cells
 
 MAX_SENTENCES = 4
 # Share of the question's words, by weight, that the picked sentences and the words over them must support.
-MIN_COVERAGE = 0.55
+MIN_COVERAGE = 0.5
 # A further sentence must support this much that the ones before do not, or be nearly as good as the first.
 _MIN_GAIN = 0.12
-_NEAR_BEST = 0.9
-# Below this a choice takes well under a millisecond, which the event loop can spare.
-_INLINE_CHARACTERS = 4_000
+_NEAR_BEST = 0.85
+_NEAR_BEST_ELSEWHERE = 0.9
+# Sentences supported less than this are shown with those after them, which often finish what they begin.
+_SURE_COVERAGE = 0.75
+_MAX_QUOTE_CHARACTERS = 600
+# Below this a choice takes a millisecond or two, which the event loop can spare.
+_INLINE_CHARACTERS = 2_000
+_BULLET = re.compile(r"^(?:[-*•‣◦–]|\d{1,3}[.)]|[a-z]\))\s+")
+_EMPHASIS = re.compile(r"\*\*|__|`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +39,44 @@ class Selection:
 
 def select(question: str, passages: Sequence[SourcePassage], language: str) -> Selection:
     """Pick the few sentences that together answer ``question``. CPU-bound: about a millisecond for ten passages."""
-    found, weights = candidates(question, passages, language)
-    if not found or not weights:
+    scored = score(question, passages, language)
+    if not scored.candidates or not scored.weights:
         return Selection(())
-    ranked = sorted(found, key=lambda candidate: -candidate.score)
+    ranked = sorted(scored.candidates, key=lambda candidate: -candidate.score)
     picked = [ranked[0]]
-    covered = dict(ranked[0].terms)
+    # What an answer rests on must stand together: words that are scattered over passages say nothing.
+    support = dict(ranked[0].support)
     for candidate in ranked[1:]:
         if len(picked) == MAX_SENTENCES:
             break
-        if _gain(candidate, covered, weights) >= _MIN_GAIN or candidate.score >= _NEAR_BEST * ranked[0].score:
+        is_home = candidate.passage == ranked[0].passage
+        near = _NEAR_BEST if is_home else _NEAR_BEST_ELSEWHERE
+        if candidate.score >= near * ranked[0].score or (is_home and _gain(candidate, support, scored) >= _MIN_GAIN):
             picked.append(candidate)
-            covered = {term: max(covered[term], candidate.terms[term]) for term in covered}
-    if sum(weights[term] * share for term, share in covered.items()) < MIN_COVERAGE:
+            if is_home:
+                support = {term: max(share, candidate.support[term]) for term, share in support.items()}
+    coverage = scored.coverage(support)
+    if coverage < MIN_COVERAGE or _lacks_type(picked, scored):
         return Selection(())
+    if coverage < _SURE_COVERAGE:
+        picked += _following(picked, scored)
     return Selection(tuple(_in_order(picked)))
 
 
-def _gain(candidate: Candidate, covered: Mapping[str, float], weights: Mapping[str, float]) -> float:
-    return sum(weights[term] * max(0.0, share - covered[term]) for term, share in candidate.terms.items())
+def _following(picked: Sequence[Candidate], scored: Scored) -> list[Candidate]:
+    """The sentences after those of ``picked`` that stand in the passage of the best one, as many as an answer has room for."""
+    home = [candidate for candidate in scored.candidates if candidate.passage == picked[0].passage]
+    after = [second for first, second in pairwise(home) if first in picked and second not in picked]
+    return after[: MAX_SENTENCES - len(picked)]
+
+
+def _gain(candidate: Candidate, support: Mapping[str, float], scored: Scored) -> float:
+    gained = {term: max(0.0, share - support[term]) for term, share in candidate.support.items()}
+    return scored.coverage(gained)
+
+
+def _lacks_type(picked: Sequence[Candidate], scored: Scored) -> bool:
+    return scored.answer_type is not None and scored.answer_type.required and not any(candidate.has_type for candidate in picked)
 
 
 def _in_order(picked: Sequence[Candidate]) -> list[Candidate]:
@@ -82,22 +110,40 @@ def written(selection: Selection, passages: Sequence[SourcePassage], limits: Ans
     events: list[Event] = []
     markers: dict[int, int] = {}
     words_left = limits.max_tokens
-    reason = FinishReason.STOP
     for candidate in selection.candidates:
-        quote = passages[candidate.passage].text[candidate.unit.start : candidate.unit.end]
-        sentence = " ".join(without_markers(quote).split())
-        if words_left is not None and len(sentence.split()) > words_left:
-            reason = FinishReason.LENGTH
+        sentence = readable(passages[candidate.passage].text, candidate.unit)
+        count = len(sentence.split())
+        if words_left is not None and count > words_left:
             if events:
-                break
+                return [*events, Finished(answered=True, reason=FinishReason.LENGTH)]
             sentence = " ".join(sentence.split()[:words_left])
-        new = candidate.passage not in markers
+        is_first = candidate.passage not in markers
         marker = markers.setdefault(candidate.passage, len(markers) + 1)
         events.append(TextDelta(f"{' ' if events else ''}{sentence} [{marker}]"))
-        if new:
-            passage_id = passages[candidate.passage].passage_id
-            events.append(Citation(marker, passage_id, quote, candidate.unit.start, candidate.unit.end))
-        if reason is FinishReason.LENGTH:
-            break
-        words_left = None if words_left is None else words_left - len(sentence.split())
-    return [*events, Finished(answered=True, reason=reason)]
+        if is_first:
+            events.append(_citation(marker, candidate.passage, selection, passages))
+        if words_left is not None and count > words_left:
+            return [*events, Finished(answered=True, reason=FinishReason.LENGTH)]
+        words_left = None if words_left is None else words_left - count
+    return [*events, Finished(answered=True)]
+
+
+def readable(text: str, unit: Unit) -> str:
+    """A piece of a passage as it is written into an answer: one line, without mark-up, a table row with the names of its columns."""
+    piece = text[unit.start : unit.end]
+    names = cells(unit.header) if unit.header else []
+    if unit.kind is UnitKind.ROW and len(names) == len(cells(piece)):
+        filled = [(name.replace("_", " "), cell) for name, cell in zip(names, cells(piece), strict=True) if cell]
+        piece = "; ".join(f"{name}: {cell}" if name else cell for name, cell in filled)
+    elif unit.kind is UnitKind.ITEM:
+        piece = _BULLET.sub("", piece)
+    return " ".join(_EMPHASIS.sub("", without_markers(piece)).split())
+
+
+def _citation(marker: int, index: int, selection: Selection, passages: Sequence[SourcePassage]) -> Citation:
+    """What a passage's marker stands for: its first picked sentence, up to its last one if they stand close together."""
+    picked = [candidate.unit for candidate in selection.candidates if candidate.passage == index]
+    start, end = picked[0].start, picked[-1].end
+    if end - start > _MAX_QUOTE_CHARACTERS:
+        end = picked[0].end
+    return Citation(marker, passages[index].passage_id, passages[index].text[start:end], start, end)

@@ -7,7 +7,7 @@ import re
 from generator.domain.engine import Citation, SourcePassage
 from generator.domain.language import function_words
 from generator.domain.sentences import Unit, UnitKind, sentence_spans, units
-from generator.domain.terms import stem, words
+from generator.domain.terms import fold, stem, words
 
 _MARKERS = re.compile(r"\s*\[\d+\]")
 
@@ -41,4 +41,4 @@ def last_sentence(written: str) -> str:
 def content_stems(text: str, language: str) -> frozenset[str]:
     """The stems of the words of ``text`` that say something of its subject."""
     ignored = function_words(language)
-    return frozenset(stem(word, language) for word in words(text) if word not in ignored)
+    return frozenset(stem(word, language) for word in words(text) if fold(word) not in ignored)

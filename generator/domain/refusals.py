@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from generator.domain.language import FALLBACK
-from generator.domain.terms import words
+from generator.domain.terms import fold, words
 
 _REFUSALS = {
     "en": "I could not find this in the documents.",
@@ -22,7 +22,7 @@ _OTHER_WORDINGS = (
     "Je ne sais pas",
     "Je n'ai pas trouvé cette information",
 )
-_BEGINNINGS = tuple(words(text) for text in (*_REFUSALS.values(), *_OTHER_WORDINGS))
+_BEGINNINGS = tuple(words(fold(text)) for text in (*_REFUSALS.values(), *_OTHER_WORDINGS))
 
 
 def refusal(language: str) -> str:
@@ -32,5 +32,5 @@ def refusal(language: str) -> str:
 
 def is_refusal(text: str) -> bool:
     """Whether ``text`` begins by saying that the documents do not answer."""
-    said = words(text[:400])
+    said = words(fold(text[:400]))
     return any(said[: len(beginning)] == beginning for beginning in _BEGINNINGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,22 +10,31 @@ from enum import StrEnum
 
 MAX_ITEM_CHARACTERS = 300
 MAX_HEADING_CHARACTERS = 80
+# "Article 12." is a number with what it counts, "It was founded in 1978." a sentence.
+_MAX_NUMBER_PREFIX = 10
+_LONGEST_WORD = 40
+_MAX_HEADER_CHARACTERS = 500
 _MIN_DELIMITERS = 2
 _MIN_TABLE_LINES = 2
+_END = re.compile(r"[.!?…:;,|\t]")
 
-_HEADING = re.compile(r"\s*#{1,6}\s+\S")
+_HEADING = re.compile(
+    r"\s*(?:#{1,6}\s+\S|(?:\d+(?:\.\d+)+\.?|(?:article|titre|section|chapter|chapitre)\s+\w+[.:]?)\s+[^\W\d_][^.!?;:|]{0,70}$)",
+    re.IGNORECASE,
+)
+_NUMBERED = re.compile(r"\s*\d{1,3}[.)]\s+")
 _ITEM = re.compile(r"\s*(?:[-*•‣◦–]|\d{1,3}[.)]|[a-z]\))\s+\S")
 _PIPE_ROW = re.compile(r"\s*\|.*\|\s*$")
 _PIPE_RULE = re.compile(r"\s*\|(?:\s*:?-+:?\s*\|)+\s*$")
-_SENTENCE_END = re.compile(r"[.!?…]+[\"'”’»)\]]*(?=\s)")
-_OPENING = re.compile(r"\s+[\"'“‘«(\[—–-]*\s*[^\W_a-zà-öø-ÿ]")
+# Texts are anybody's: none of these may take more than linear time, so no two repetitions can match the same characters.
+_SENTENCE_END = re.compile(r"(?<![.!?…])[.!?…]+(?:\s?»|[\"'”’)\]])*(?=\s)")
+_OPENING = re.compile(r"\s+(?:[\"'“‘«(\[—–-]+\s*)?[^\W_a-zà-öø-ÿ]")
 _ABBREVIATION_LIST = """
     adj al approx apr art aug av bd bldg boul c.-à-d ca cf ch chap co corp dec dept dr ed eg e.g env est etc ex feb fig hon
-    i.e ie inc jan jr jul jun lt ltd m max me mar mgr min mlle mm mme mr mrs ms no nos nov n° oct op p par pp pr prof réf
+    i.e ie inc jan jr jul jun lt ltd m max mar mgr min mlle mm mme mr mrs ms nos nov n° oct op p par pp pr prof réf
     rev sec sect sep sept sr st ste tél tel tome vol vs
 """
 _ABBREVIATIONS = frozenset(_ABBREVIATION_LIST.split())
-_LAST_TOKEN = re.compile(r"[\w.°'-]*$")
 
 
 class UnitKind(StrEnum):
@@ -65,12 +75,28 @@ def units(text: str) -> list[Unit]:
     """The pieces of ``text`` in order; together they hold every word of it."""
     found: list[Unit] = []
     heading = ""
-    for block in _blocks(text):
-        for unit in _units_of(text, block, heading):
+    blocks = list(_blocks(text))
+    for position, block in enumerate(blocks):
+        is_title = _is_title(text, blocks, position)
+        for unit in _units_of(text, block, heading, is_title=is_title):
             found.append(unit)
             if unit.kind is UnitKind.HEADING:
                 heading = text[unit.start : unit.end].lstrip("# ")
     return found
+
+
+def _is_title(text: str, blocks: list[list[_Line]], position: int) -> bool:
+    """Whether a block is one short line without an end: a title that lost its mark-up. One of several numbered lines is an item."""
+    block = blocks[position]
+    start, end = _trimmed(text, block[0].start, block[-1].end)
+    line = text[start:end]
+    if len(line) > MAX_HEADING_CHARACTERS or "\n" in line:
+        return False
+    number = _NUMBERED.match(line)
+    if number:
+        beside = [blocks[other][0].text for other in (position - 1, position + 1) if 0 <= other < len(blocks)]
+        return not any(map(_NUMBERED.match, beside)) and not _END.search(line[number.end() :])
+    return not _END.search(line) and not _ITEM.match(line)
 
 
 def _blocks(text: str) -> Iterator[list[_Line]]:
@@ -95,9 +121,9 @@ def _lines(text: str) -> Iterator[_Line]:
         start += len(line)
 
 
-def _units_of(text: str, block: list[_Line], heading: str) -> Iterator[Unit]:
+def _units_of(text: str, block: list[_Line], heading: str, *, is_title: bool) -> Iterator[Unit]:
     start, end = _trimmed(text, block[0].start, block[-1].end)
-    if _HEADING.match(block[0].text) or _looks_like_a_heading(text[start:end]):
+    if is_title or _HEADING.match(block[0].text):
         yield Unit(start, end, UnitKind.HEADING)
     elif _PIPE_ROW.match(block[0].text) or _delimiter(block):
         yield from _rows(text, block, heading)
@@ -106,11 +132,6 @@ def _units_of(text: str, block: list[_Line], heading: str) -> Iterator[Unit]:
     else:
         for first, last in sentence_spans(text, start, end):
             yield Unit(first, last, UnitKind.SENTENCE, heading)
-
-
-def _looks_like_a_heading(block: str) -> bool:
-    """Whether a paragraph of one short line without an end is a title that lost its mark-up."""
-    return len(block) <= MAX_HEADING_CHARACTERS and "\n" not in block and not re.search(r"[.!?…:;,|\t]", block) and not _ITEM.match(block)
 
 
 def _delimiter(block: list[_Line]) -> str | None:
@@ -125,7 +146,7 @@ def _delimiter(block: list[_Line]) -> str | None:
 
 
 def _rows(text: str, block: list[_Line], heading: str) -> Iterator[Unit]:
-    header = block[0].text.strip()
+    header = block[0].text.strip() if len(block[0].text) <= _MAX_HEADER_CHARACTERS else ""
     for number, line in enumerate(block):
         start, end = _trimmed(text, line.start, line.end)
         if not _PIPE_RULE.match(line.text):
@@ -136,7 +157,7 @@ def sentence_spans(text: str, start: int, end: int) -> Iterator[tuple[int, int]]
     """The sentences of ``text[start:end]``, without the space between them, as pairs of offsets into ``text``."""
     first = start
     for match in _SENTENCE_END.finditer(text, start, end):
-        if _OPENING.match(text, match.end(), end) and not _is_abbreviation(text[first : match.end()]):
+        if _OPENING.match(text, match.end(), end) and not _is_abbreviation(text[max(first, match.end() - _LONGEST_WORD) : match.end()]):
             yield _trimmed(text, first, match.end())
             first = match.end()
     first, end = _trimmed(text, first, end)
@@ -145,11 +166,22 @@ def sentence_spans(text: str, start: int, end: int) -> Iterator[tuple[int, int]]
 
 
 def _is_abbreviation(sentence: str) -> bool:
+    """Whether the full stop at the end belongs to the word before it: an abbreviation, an initial, or the number of a heading or item."""
     if not sentence.endswith("."):
         return False
-    token = _LAST_TOKEN.search(sentence[:-1])
-    word = token.group().lower() if token else ""
-    return word in _ABBREVIATIONS or (len(word) == 1 and word.isalpha())
+    before, _, _ = sentence.strip()[:-1].rpartition(" ")
+    word = sentence.strip()[len(before) : -1].strip(" (").lower()
+    is_number = word.replace(".", "").isdigit() and len(before) <= _MAX_NUMBER_PREFIX
+    return is_number or word in _ABBREVIATIONS or (len(word) == 1 and word.isalpha())
+
+
+def cells(row: str) -> list[str]:
+    """The cells of a table row, without the space around them."""
+    line = row.strip()
+    if line.startswith("|"):
+        return [cell.strip() for cell in line.strip("|").split("|")]
+    delimiter = max("\t;,", key=line.count)
+    return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [""])]
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
