@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import psutil
 
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+_TETHER = Path(__file__).with_name("tether.py")
 # Start times are counted from the time of boot, of which two readers may disagree by a second; a number is not used again that soon.
 _START_TOLERANCE_SECONDS = 2.0
 
@@ -71,22 +69,15 @@ class Child:
         environment: Mapping[str, str],
         log: IO[bytes],
         stop_signal: signal.Signals,
-        user: str | None = None,
     ) -> Child:
-        """Start ``command`` with both outputs going to ``log``. Call it from the main thread: on Linux the child dies with that thread.
-
-        Raises:
-            OSError: the programme cannot be started.
-        """
+        """Start ``command`` with both outputs going to ``log``. Call it from the main thread: on Linux the child dies with that thread."""
         process = await asyncio.create_subprocess_exec(
-            *command,
+            *tethered(command, stop_signal, os.getpid()),
             env=dict(environment),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            user=user,
             process_group=0,
-            preexec_fn=_tether(stop_signal),  # only calls prctl and signal
         )
         return cls(process, stop_signal)
 
@@ -121,19 +112,12 @@ class Child:
             os.killpg(self._process.pid, signal.SIGKILL)
 
 
-def _tether(stop_signal: signal.Signals) -> Callable[[], None]:
-    """What a child does between fork and exec: ask for ``stop_signal`` when its parent dies, and undo an inherited deafness."""
-    parent = os.getpid()
+def tethered(command: Sequence[str], stop_signal: signal.Signals, parent: int, *, user: str = "") -> list[str]:
+    """The command line that runs ``command`` so that it gets ``stop_signal`` when the process ``parent`` dies.
 
-    def prepare() -> None:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell that runs us in the background ignores it for all our children
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        if _LIBC is not None:
-            _LIBC.prctl(_PR_SET_PDEATHSIG, stop_signal)
-            if os.getppid() != parent:
-                os._exit(1)  # the parent died before the line above
-
-    return prepare
+    The process that runs it must be a child of ``parent``; with ``user`` it must be root's and becomes that user's.
+    """
+    return [sys.executable, "-I", "-S", str(_TETHER), str(int(stop_signal)), str(parent), user, *command]
 
 
 def open_log(path: Path, *, rotate_bytes: int = 5_000_000, keep: int = 3) -> IO[bytes]:

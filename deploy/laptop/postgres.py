@@ -1,4 +1,7 @@
-"""The embedded Postgres of a laptop: binaries from a wheel, data in one folder, a Unix socket and no open port."""
+"""The embedded Postgres of a laptop: binaries from a wheel, data in one folder, a Unix socket and no open port.
+
+``python -m deploy.laptop.postgres FOLDER`` prepares the folder and becomes its server.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,15 @@ import pwd
 import shutil
 import signal
 import subprocess
+import sys
 import warnings
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import quote
 
 import psutil
+
+from deploy.laptop.child import tethered
 
 with warnings.catch_warnings():
     # It warns at import where no login session gave the process a runtime folder; it then uses the temporary one, which is fine.
@@ -26,8 +33,7 @@ _STOP_SECONDS = 15.0
 class EmbeddedPostgres:
     """One Postgres server over ``folder``.
 
-    Either a daemon (`start`, `stop`), which outlives this process until it is stopped, or a child of whoever runs `command` after
-    `prepare`.
+    Either a daemon (`start`, `stop`), which outlives this process until it is stopped, or this very process (`become`).
     """
 
     def __init__(self, folder: Path) -> None:
@@ -66,33 +72,28 @@ class EmbeddedPostgres:
             _signal(process, signal.SIGKILL)
         psutil.wait_procs(alive, timeout=_STOP_SECONDS)
 
-    def prepare(self) -> None:
-        """Make ready for `command`: a new folder is filled, a server left behind is stopped and its lock file removed.
+    def become(self) -> NoReturn:
+        """Make the folder ready and turn this process into its server, which gets SIGINT, a fast shutdown, when our parent dies.
 
-        Blocking: yes, milliseconds, or three seconds when the folder is new.
+        A new folder is filled, a server left behind in it is stopped and its lock file removed.
         """
+        parent = os.getppid()
         self.stop()
         if not (self.folder / "PG_VERSION").exists():
             self._initialise()
         # No process uses the folder any more. The number in a lock file left by a crash may by now be a stranger's, which would keep
         # Postgres from starting for good.
         (self.folder / "postmaster.pid").unlink(missing_ok=True)
-
-    def command(self) -> list[str]:
-        """The command line that serves the folder in the foreground; SIGINT ends it fast and cleanly."""
-        options = ["-c", "listen_addresses=", "-c", "unix_socket_permissions=0700"]
-        return [str(self._server().bin_path / "postgres"), "-D", str(self.folder), "-k", str(self._socket_folder()), *options]
-
-    @property
-    def user(self) -> str | None:
-        """The system user that the server must run as; None: the present one. Postgres refuses to run as root."""
-        system_user = self._server().system_user
-        return None if system_user is None else str(system_user)
+        server = PostgresServer(self.folder, cleanup_mode=None)
+        options = ["-c", "listen_addresses=", "-c", "unix_socket_permissions=0700", "-k", str(self._socket_folder(server.system_user))]
+        command = [str(server.bin_path / "postgres"), "-D", str(self.folder), *options]
+        tie = tethered(command, signal.SIGINT, parent, user=server.system_user or "")
+        os.execv(tie[0], tie)  # noqa: S606  # no shell is wanted
 
     @property
     def dsn(self) -> str:
         """DSN of the product's own database; it holds no secret, since the socket's permissions decide."""
-        return f"postgresql://postgres@/{DATABASE}?host={quote(str(self._socket_folder()))}"
+        return f"postgresql://postgres@/{DATABASE}?host={quote(str(self._socket_folder(None)))}"
 
     def _initialise(self) -> None:
         # In a folder aside, so that an interrupted start leaves nothing that looks like a complete one.
@@ -113,14 +114,12 @@ class EmbeddedPostgres:
         )
         unfinished.rename(self.folder)
 
-    def _server(self) -> PostgresServer:
-        return PostgresServer(self.folder, cleanup_mode=None)
-
-    def _socket_folder(self) -> Path:
+    def _socket_folder(self, owner: str | None) -> Path:
+        """Where the socket is: in the data folder, or in one whose path is short enough; a new one of those is given to ``owner``."""
         self.folder.mkdir(parents=True, exist_ok=True)
         folder = Path(find_suitable_socket_dir(self.folder, PostgresServer.runtime_path))
-        if folder != self.folder and self.user is not None:
-            os.chown(folder, pwd.getpwnam(self.user).pw_uid, -1)
+        if folder != self.folder and owner is not None:
+            os.chown(folder, pwd.getpwnam(owner).pw_uid, -1)
         return folder
 
     def _processes(self) -> list[psutil.Process]:
@@ -137,3 +136,7 @@ def _signal(process: psutil.Process, number: signal.Signals | None) -> None:
             process.send_signal(number)
         except psutil.NoSuchProcess:
             return
+
+
+if __name__ == "__main__":
+    EmbeddedPostgres(Path(sys.argv[1])).become()

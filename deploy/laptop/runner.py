@@ -32,10 +32,8 @@ class ServiceSpec:
         probe: tells whether it is ready; None makes it a task, which is done when it ends with status 0.
         needs: names of the services and tasks that must be ready before it starts.
         url: where it can be reached.
-        prepare: work to do before each start; it may block, and what it raises counts as a failed start.
         stop_signal: asks it to end.
         stop_seconds: how long it may take to end before it is killed.
-        user: the system user to run it as; None: the supervisor's.
     """
 
     name: str
@@ -44,10 +42,8 @@ class ServiceSpec:
     probe: Probe | None
     needs: tuple[str, ...] = ()
     url: str = ""
-    prepare: Callable[[], None] | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 30.0
-    user: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +131,7 @@ class ServiceRunner:
         began = time.monotonic()
         try:
             await self._spawn()
-        except Exception as error:  # noqa: BLE001  # whatever keeps it from starting is shown, and tried again
+        except OSError as error:
             return _Problem(f"It cannot be started: {error}")
         assert self._child is not None
         ended = asyncio.create_task(self._child.wait())
@@ -154,22 +150,16 @@ class ServiceRunner:
 
     async def _spawn(self) -> None:
         if self.report.state is not State.FAILED:
-            self._set(State.STARTING, "Getting ready to start.")
-        if self.spec.prepare is not None:
-            await asyncio.to_thread(self.spec.prepare)
+            self._set(State.STARTING, "Starting.")
         with open_log(self._log_path) as output:
             self._child = await Child.spawn(
                 self.spec.command,
                 environment=self.spec.environment,
                 log=output,
                 stop_signal=self.spec.stop_signal,
-                user=self.spec.user,
             )
         self.report.process = self._child.identity
-        if self.report.state is State.FAILED:
-            self._changed()
-        else:
-            self._set(State.STARTING, "Starting.")
+        self._changed()
 
     def _judge(self, status: int, began: float) -> _Problem | None:
         if self.spec.probe is None and status == 0:

@@ -37,13 +37,11 @@ def build_stack(home: Home, settings: LaptopSettings) -> list[ServiceSpec]:
     return [
         ServiceSpec(
             "postgres",
-            postgres.command(),
+            [*_module("deploy.laptop.postgres"), str(home.postgres)],
             settings.environment,
             postgres_query(postgres.dsn),
             url=postgres.dsn,
-            prepare=postgres.prepare,
             stop_signal=signal.SIGINT,  # a fast shutdown; SIGTERM would wait for every client to leave
-            user=postgres.user,
         ),
         migrations("ingestor"),
         migrations("gateway"),

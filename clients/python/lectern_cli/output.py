@@ -21,6 +21,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
+_WIDTH_OF_FILES = 400
 # Everything that a terminal would obey instead of show; texts come from documents, which anybody may have written.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -56,7 +57,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, emp
     for row in rows:
         table.add_row(*(Text(_cell(value)) for value in row))
     if table.row_count:
-        out.print(table, soft_wrap=False)
+        out.print(table, soft_wrap=False, width=None if out.is_terminal else _WIDTH_OF_FILES)
     else:
         err.print(empty)
 
