@@ -24,7 +24,7 @@ class AnswerRequest:
     """A question and what its answer may rest on, best first. An empty model or language asks for the default."""
 
     question: str
-    passages: Sequence[SourcePassage]
+    passages: Sequence[SourcePassage] = ()
     model: str = ""
     language: str = ""
     limits: AnswerLimits = field(default_factory=AnswerLimits)

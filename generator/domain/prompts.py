@@ -18,7 +18,7 @@ from generator.domain.sentences import sentence_spans
 BYTES_PER_TOKEN = 3
 # Less of a passage than this is noise.
 _MIN_PART_TOKENS = 40
-_TAG = re.compile(r"<(?=/?\s*passages?\b)", re.IGNORECASE)
+_TAG = re.compile(r"<(?=\s*/?\s*passages?\b)", re.IGNORECASE)
 _LANGUAGE_NAMES = {
     "en": "English", "fr": "français", "de": "German", "es": "Spanish", "it": "Italian", "nl": "Dutch", "pt": "Portuguese",
 }  # fmt: skip

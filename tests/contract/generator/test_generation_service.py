@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING
 
 import grpc
 import pytest
+from prometheus_client import REGISTRY
 
+from generator.server import serve
+from generator.settings import GeneratorSettings
 from lectern.generator.v1 import generation_pb2, generation_pb2_grpc
 from shared.errors import Status
+from shared.rpc.probe import is_serving
 from shared.rpc.status import from_rpc_error
 
 if TYPE_CHECKING:
@@ -89,3 +93,25 @@ async def test_models_are_listed_with_the_default(start_generator: StartGenerato
     listed = await stub.ListModels(generation_pb2.ListModelsRequest(), timeout=20)
     assert [(model.name, model.engine) for model in listed.models] == [("extractive", "extractive")]
     assert listed.default_model == "extractive"
+
+
+async def test_a_generator_is_healthy_by_the_name_of_its_service_while_it_runs(
+    internal_key: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LECTERN_INTERNAL_KEY", internal_key.hex())
+    monkeypatch.setenv("LECTERN_GENERATOR_LISTEN", "127.0.0.1:0")
+    async with serve(GeneratorSettings()) as running:
+        target = f"127.0.0.1:{running.port}"
+        async with grpc.aio.insecure_channel(target) as channel:
+            assert await is_serving(channel, "lectern.generator.v1.GenerationService")
+    async with grpc.aio.insecure_channel(target) as channel:
+        assert not await is_serving(channel)
+
+
+async def test_answers_are_counted_by_model_and_outcome(start_generator: StartGenerator) -> None:
+    stub = await start_generator()
+    sample = ("lectern_generator_answers_ended_total", {"model": "extractive", "outcome": "not_answered"})
+    before = REGISTRY.get_sample_value(*sample) or 0.0
+    await collect(stub, question="Who won the cup?", passages=[LEAVE])
+    assert REGISTRY.get_sample_value(*sample) == before + 1
+    assert REGISTRY.get_sample_value("lectern_generator_answers_in_flight") == 0

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from generator.domain.engine import AnswerLimits, Citation, Event, Finished, FinishReason, SourcePassage, TextDelta
-from generator.domain.extractive import ExtractiveEngine, select
+from generator.domain.extractive import ExtractiveEngine
 
 LEAVE = SourcePassage(
     "leave",
@@ -159,7 +159,8 @@ def test_every_answer_is_whole_and_every_quote_true(question: str, texts: list[s
 
 @pytest.mark.parametrize("question", ["How many days of leave and what is the limit per night in Paris?", "HW-300 error E-14"])
 def test_a_choice_is_the_same_in_every_process(question: str) -> None:
-    code = f"from tests.unit.generator.test_extractive import *; print(select({question!r}, ALL, 'en'))"
+    imports = "from generator.domain.extractive import select; from tests.unit.generator.test_extractive import ALL"
+    code = f"{imports}; print(select({question!r}, ALL, 'en'))"
     environment = {"PATH": "", "PYTHONPATH": os.pathsep.join(sys.path)}
     run = partial(subprocess.run, [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert run(env={**environment, "PYTHONHASHSEED": "1"}).stdout == run(env={**environment, "PYTHONHASHSEED": "2"}).stdout
