@@ -1,0 +1,97 @@
+"""What FETCH reads and writes in Postgres."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import asyncpg
+
+from ingestor.adapters.postgres.database import Connection, Database
+from ingestor.adapters.postgres.failures import fail_held
+from ingestor.adapters.postgres.generations import lock_documents, notify, refresh_attributes
+from ingestor.adapters.postgres.intake import RESTORE_VISIBLE
+from ingestor.domain.intake import ContentGone
+from ingestor.domain.pipeline.fetch import FetchedContent, Target
+from ingestor.domain.tasks import Claim, Failure, Stage
+
+TARGETS = """
+SELECT t.task_id, g.source_url, d.name, g.declared_media_type
+FROM library.task t
+    JOIN library.document d ON d.document_id = t.document_id
+    JOIN library.document_generation g ON g.document_id = t.document_id AND g.generation = t.generation
+WHERE t.lease_token = $1 AND t.state = 'RUNNING'
+ORDER BY t.task_id
+"""
+IS_VISIBLE = """
+SELECT FROM library.document d
+    JOIN library.document_generation v ON v.document_id = d.document_id AND v.generation = d.visible_generation
+WHERE d.document_id = $1 AND d.deleted_time IS NULL AND v.content_sha256 = $2
+"""
+END = """
+UPDATE library.task SET state = 'SUCCEEDED', stage = 'PUBLISH', end_time = now(), lease_until = NULL
+WHERE task_id = $1 AND lease_token = $2 AND state = 'RUNNING'
+RETURNING job_id
+"""
+MARK_SUPERSEDED = "UPDATE library.document_generation SET state = 'SUPERSEDED' WHERE document_id = $1 AND generation = $2"
+ADVANCE = """
+UPDATE library.task SET stage = 'PARSE', state = 'QUEUED', weight = $3, deliveries = 0, lease_token = NULL, lease_until = NULL
+WHERE task_id = $1 AND lease_token = $2 AND state = 'RUNNING'
+RETURNING job_id
+"""
+STORE = """
+WITH stored AS (
+    UPDATE library.document_generation
+    SET content_sha256 = $3, size_bytes = $4, object_key = $5, declared_media_type = $6, type = $7
+    WHERE document_id = $1 AND generation = $2
+)
+UPDATE library.document SET content_sha256 = $3, size_bytes = $4, type = CASE WHEN visible_generation = 0 THEN $7 ELSE type END
+WHERE document_id = $1 AND content_generation = $2
+"""
+
+
+class PostgresFetchStore:
+    """A `FetchStore`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def targets(self, claim: Claim) -> list[Target]:
+        tasks = {task.task_id: task for task in claim.tasks}
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(TARGETS, claim.token)
+        return [Target(tasks[row["task_id"]], row["source_url"], row["name"], row["declared_media_type"]) for row in rows]
+
+    async def store_fetched(self, claim: Claim, content: FetchedContent) -> None:
+        async def work(connection: Connection) -> None:
+            await lock_documents(connection, [content.task.document_id])
+            if await connection.fetchrow(IS_VISIBLE, content.task.document_id, content.content_sha256) is None:
+                await _pass_on(connection, claim, content)
+            else:
+                await _end_unchanged(connection, claim, content)
+
+        try:
+            await self._database.run(work)
+        except asyncpg.ForeignKeyViolationError as error:
+            raise ContentGone from error
+
+    async def fail(self, claim: Claim, failures: Sequence[Failure]) -> None:
+        await fail_held(self._database, claim, failures)
+
+
+async def _pass_on(connection: Connection, claim: Claim, content: FetchedContent) -> None:
+    task = content.task
+    rows = await connection.fetch(ADVANCE, task.task_id, claim.token, max(1, content.size_bytes))
+    if rows:
+        values = (content.content_sha256, content.size_bytes, content.object_key, content.media_type, content.type)
+        await connection.execute(STORE, task.document_id, task.generation, *values)
+    await notify(connection, stages=[Stage.PARSE], jobs=[row["job_id"] for row in rows if row["job_id"]])
+
+
+async def _end_unchanged(connection: Connection, claim: Claim, content: FetchedContent) -> None:
+    task = content.task
+    rows = await connection.fetch(END, task.task_id, claim.token)
+    if rows:
+        await connection.execute(MARK_SUPERSEDED, task.document_id, task.generation)
+        await connection.execute(RESTORE_VISIBLE, [task.document_id])
+        await refresh_attributes(connection, [task.document_id], job_id=None)
+    await notify(connection, jobs=[row["job_id"] for row in rows if row["job_id"]])

@@ -1,0 +1,156 @@
+"""The lease table in Postgres."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+
+from prometheus_client import Counter
+
+from ingestor.adapters.postgres.database import Connection, Database
+from ingestor.adapters.postgres.generations import end_tasks, lock_documents, notify
+from ingestor.domain.tasks import Claim, Stage, Task
+
+DELIVERIES = Counter("lectern_ingestor_deliveries_total", "Tasks given to a worker", ["stage"])
+QUARANTINED = Counter("lectern_ingestor_quarantined_total", "Tasks put aside after they took their workers down", ["stage"])
+
+# A purge waits until no worker can still be writing what it removes.
+_CLAIMABLE = """
+    t.state = 'QUEUED' AND t.stage = $1 AND t.not_before <= now() AND ($1 <> 'PURGE' OR NOT EXISTS (
+        SELECT FROM library.task w WHERE w.document_id = t.document_id AND w.task_id <> t.task_id AND w.lease_until > now()
+    ))
+"""
+_LEASE = """
+UPDATE library.task t
+SET state = 'RUNNING', deliveries = t.deliveries + 1, lease_token = $2, lease_until = now() + make_interval(secs => $3),
+    start_time = coalesce(t.start_time, now())
+"""
+_TASK = "t.task_id, t.organisation_id, t.job_id, t.document_id, t.generation, t.deliveries"
+
+# One that came back is delivered alone, and never two of them at once: if it kills its worker again, nobody else is blamed.
+CLAIM_REDELIVERED = f"""
+{_LEASE}
+WHERE t.task_id = (
+    SELECT t.task_id FROM library.task t WHERE {_CLAIMABLE} AND t.deliveries > 0 AND NOT EXISTS (
+        SELECT FROM library.task r WHERE r.state = 'RUNNING' AND r.stage = t.stage AND r.deliveries > 1 AND r.lease_until > now()
+    )
+    ORDER BY t.task_id LIMIT 1 FOR UPDATE SKIP LOCKED
+)
+RETURNING {_TASK}
+"""
+# The organisations with queued tasks are found by skipping through the index, so that fifty thousand tasks of one cost nothing.
+CLAIM_FRESH = f"""
+WITH RECURSIVE waiting(organisation_id) AS (
+    (SELECT organisation_id FROM library.task WHERE state = 'QUEUED' AND stage = $1 ORDER BY organisation_id LIMIT 1)
+    UNION ALL
+    SELECT (
+        SELECT n.organisation_id FROM library.task n
+        WHERE n.state = 'QUEUED' AND n.stage = $1 AND n.organisation_id > w.organisation_id ORDER BY n.organisation_id LIMIT 1
+    ) FROM waiting w WHERE w.organisation_id IS NOT NULL
+), next_organisation AS (
+    SELECT w.organisation_id FROM waiting w CROSS JOIN LATERAL (
+        SELECT count(*) AS running FROM library.task r
+        WHERE r.state = 'RUNNING' AND r.stage = $1 AND r.organisation_id = w.organisation_id
+    ) r
+    WHERE (NOT $6::boolean OR r.running = 0)
+        AND EXISTS (SELECT FROM library.task t WHERE t.organisation_id = w.organisation_id AND {_CLAIMABLE} AND t.deliveries = 0)
+    ORDER BY r.running, random() LIMIT 1
+), candidate AS (
+    SELECT t.task_id, t.weight FROM library.task t
+    WHERE t.organisation_id = (SELECT organisation_id FROM next_organisation) AND {_CLAIMABLE} AND t.deliveries = 0
+    ORDER BY t.task_id LIMIT $4 FOR UPDATE SKIP LOCKED
+), chosen AS (
+    SELECT task_id FROM (SELECT task_id, sum(weight) OVER (ORDER BY task_id) - weight AS before FROM candidate) c WHERE before < $5::bigint
+)
+{_LEASE} FROM chosen WHERE t.task_id = chosen.task_id
+RETURNING {_TASK}
+"""
+RENEW = """
+UPDATE library.task SET lease_until = now() + make_interval(secs => $2)
+WHERE lease_token = ANY($1::text[]) AND state = 'RUNNING' AND lease_until > now()
+RETURNING task_id, lease_token
+"""
+RELEASE = """
+UPDATE library.task SET state = 'QUEUED', stage = CASE WHEN stage = 'PUBLISH' THEN 'INDEX' ELSE stage END,
+    deliveries = deliveries - CASE WHEN $2::text = '' THEN 1 ELSE 0 END, not_before = now() + make_interval(secs => $3), message = $2,
+    lease_token = NULL, lease_until = NULL
+WHERE lease_token = $1 AND state = 'RUNNING'
+"""
+# Tasks that others ended while this worker held them: from now on it certainly writes nothing.
+LET_GO = "UPDATE library.task SET lease_until = NULL WHERE lease_token = $1 AND state <> 'RUNNING' AND lease_until IS NOT NULL"
+SPENT = """
+SELECT task_id, document_id, stage, message FROM library.task
+WHERE deliveries >= $1 AND ((state = 'QUEUED' AND deliveries > 0) OR (state = 'RUNNING' AND lease_until < now()))
+"""
+REQUEUE_EXPIRED = """
+UPDATE library.task SET state = 'QUEUED', stage = CASE WHEN stage = 'PUBLISH' THEN 'INDEX' ELSE stage END, lease_token = NULL,
+    lease_until = NULL
+WHERE state = 'RUNNING' AND lease_until < now()
+RETURNING stage
+"""
+
+
+class PostgresQueue:
+    """A `TaskQueue`."""
+
+    def __init__(self, database: Database, *, lease_seconds: float, max_deliveries: int) -> None:
+        self._database = database
+        self._lease_seconds = lease_seconds
+        self._max_deliveries = max_deliveries
+
+    async def claim(self, stage: Stage, *, max_tasks: int, max_weight: int, idle_only: bool) -> Claim | None:
+        token = secrets.token_hex(16)
+        asked_at = time.monotonic()
+        lease = (stage, token, self._lease_seconds)
+
+        async def work(connection: Connection) -> list[Task]:
+            rows = [] if idle_only else await connection.fetch(CLAIM_REDELIVERED, *lease)
+            rows = rows or await connection.fetch(CLAIM_FRESH, *lease, max_tasks, max_weight, idle_only)
+            organisations.update(row["organisation_id"] for row in rows)
+            tasks = [Task(row["task_id"], row["job_id"], row["document_id"], row["generation"], row["deliveries"]) for row in rows]
+            await notify(connection, jobs={task.job_id for task in tasks if task.job_id})
+            return sorted(tasks, key=lambda task: task.task_id)
+
+        organisations: set[str] = set()
+        tasks = await self._database.run(work)
+        if not tasks:
+            return None
+        DELIVERIES.labels(stage).inc(len(tasks))
+        claim = Claim(token, organisations.pop(), tasks, lease_seconds=self._lease_seconds)
+        claim.renewed([task.task_id for task in tasks], asked_at=asked_at)
+        return claim
+
+    async def renew(self, tokens: Sequence[str]) -> Mapping[str, set[int]]:
+        held: dict[str, set[int]] = {token: set() for token in tokens}
+        async with self._database.connection() as connection:
+            for row in await connection.fetch(RENEW, tokens, self._lease_seconds):
+                held[row["lease_token"]].add(row["task_id"])
+        return held
+
+    async def release(self, token: str, *, failure: str = "", delay_seconds: float = 0.0) -> None:
+        async with self._database.transaction() as connection:
+            await connection.execute(RELEASE, token, failure, delay_seconds)
+            await connection.execute(LET_GO, token)
+            # What waited for this lease to end, purges above all, may go on.
+            await notify(connection, stages=Stage)
+
+    async def reap(self) -> None:
+        async def work(connection: Connection) -> None:
+            spent = await connection.fetch(SPENT, self._max_deliveries)
+            if spent:
+                await lock_documents(connection, {row["document_id"] for row in spent})
+                ids = [row["task_id"] for row in spent]
+                messages = [_quarantine_message(row["message"], self._max_deliveries) for row in spent]
+                await end_tasks(connection, ids, "QUARANTINED", ["QUARANTINED"] * len(ids), messages)
+                for row in spent:
+                    QUARANTINED.labels(row["stage"]).inc()
+            requeued = {Stage(row["stage"]) for row in await connection.fetch(REQUEUE_EXPIRED)}
+            await notify(connection, stages=requeued)
+
+        await self._database.run(work)
+
+
+def _quarantine_message(failure: str, deliveries: int) -> str:
+    cause = f"failed with {failure}" if failure else "ended without an answer"
+    return f"Work on this content {cause} {deliveries} times, so it was put aside. Retry the job once the cause is mended."

@@ -1,0 +1,65 @@
+"""The words put before a passage's text when it is embedded: the document's title and the headings above it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from ingestor.domain.chunking import Chunk, ChunkLimits
+from ingestor.domain.parsing import ParsedDocument
+
+# An eighth of the window, and never more than a long heading has.
+_CONTEXT_SHARE = 8
+MAX_CONTEXT_TOKENS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What the embedding model sees at once.
+
+    Attributes:
+        model: its name and revision, as one word.
+        max_tokens: without the special ones.
+    """
+
+    model: str
+    max_tokens: int
+
+    @property
+    def context_tokens(self) -> int:
+        return min(MAX_CONTEXT_TOKENS, self.max_tokens // _CONTEXT_SHARE)
+
+    def chunk_limits(self, wanted_tokens: int) -> ChunkLimits:
+        """Sizes that leave room for the context; ``wanted_tokens`` 0 asks for all that there is."""
+        max_tokens = max(1, self.max_tokens - self.context_tokens)
+        return ChunkLimits(target_tokens=min(wanted_tokens or max_tokens, max_tokens), max_tokens=max_tokens)
+
+
+def context_parts(document: ParsedDocument, title: str) -> list[str]:
+    """Every line that a context of ``document`` may hold."""
+    return list(dict.fromkeys([title, *(heading.text for heading in document.headings)]))
+
+
+def context(chunk: Chunk, title: str, token_starts: Mapping[str, Sequence[int]], budget: int) -> str:
+    """Title and headings, outermost first, one a line, in at most ``budget`` tokens.
+
+    Args:
+        chunk: the passage.
+        title: the document's; empty when it has none.
+        token_starts: for each of `context_parts`, where its tokens start.
+        budget: tokens.
+    """
+    lines: list[str] = []
+    for part in dict.fromkeys([title, *chunk.headings]):
+        starts = token_starts[part] if part else ()
+        if budget <= 0 or not starts:
+            continue
+        lines.append(part if len(starts) <= budget else part[: starts[budget]].rstrip())
+        budget -= len(starts)
+    return "\n".join(lines)
+
+
+def title_of(document: ParsedDocument, name: str) -> str:
+    """The content's own title, or the file's name in words."""
+    return document.title or PurePosixPath(name).stem.replace("_", " ").replace("-", " ").strip()

@@ -1,0 +1,125 @@
+"""FETCH: bytes from an address that a caller gave."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ingestor.domain.content import ContentStore, object_key
+from ingestor.domain.intake import check
+from ingestor.domain.parsing import Parser, SourceFile
+from ingestor.domain.pipeline.concurrency import concurrently
+from ingestor.domain.pipeline.patience import until_there
+from ingestor.domain.tasks import Claim, Failure, Task
+from shared.errors import AppError, Status
+
+# A source that does not answer is asked this often before the document fails.
+FETCH_ATTEMPTS = 3
+FIRST_PAUSE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What one task has to fetch."""
+
+    task: Task
+    url: str
+    name: str
+    declared_media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """An address's answer; ``media_type`` is empty when it did not say."""
+
+    content: bytes
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedContent:
+    """Content that is durable now."""
+
+    task: Task
+    content_sha256: str
+    size_bytes: int
+    object_key: str
+    media_type: str
+    type: str
+
+
+class FetchFailed(Exception):  # noqa: N818  # an outcome of the work
+    """The address gave nothing usable; ``passing`` says whether it may do so later."""
+
+    def __init__(self, reason: str, message: str, *, passing: bool) -> None:
+        super().__init__(f"{reason}: {message}")
+        self.reason = reason
+        self.message = message
+        self.passing = passing
+
+
+class Fetcher(Protocol):
+    async def fetch(self, url: str) -> Fetched:
+        """The bytes behind ``url``. Raises FetchFailed."""
+        ...
+
+
+class FetchStore(Protocol):
+    """What FETCH reads and writes. Writes take effect only for tasks that the claim's token still holds."""
+
+    async def targets(self, claim: Claim) -> list[Target]: ...
+
+    async def store_fetched(self, claim: Claim, content: FetchedContent) -> None:
+        """Pass the task on to PARSE, or end it when searches see this very content already. Raises ContentGone."""
+        ...
+
+    async def fail(self, claim: Claim, failures: Sequence[Failure]) -> None: ...
+
+
+class FetchStage:
+    """Fetches the documents of a claim at once."""
+
+    def __init__(self, store: FetchStore, fetcher: Fetcher, content: ContentStore, parser: Parser) -> None:
+        self._store = store
+        self._fetcher = fetcher
+        self._content = content
+        self._parser = parser
+
+    async def __call__(self, claim: Claim) -> None:
+        targets = await self._store.targets(claim)
+        await concurrently((self._take(claim, target) for target in targets), at_most=len(targets) or 1)
+
+    async def _take(self, claim: Claim, target: Target) -> None:
+        try:
+            fetched = await self._fetch(target.url)
+            media_type = target.declared_media_type or fetched.media_type
+            source = SourceFile(target.name, fetched.content, media_type or None)
+            kind = await until_there(claim, lambda: check(self._parser, source))
+        except FetchFailed as failed:
+            await self._fail(claim, target, failed.reason, failed.message)
+        except AppError as error:
+            if error.status is not Status.INVALID_ARGUMENT:
+                raise
+            await self._fail(claim, target, error.reason, error.message)
+        else:
+            digest = await asyncio.to_thread(lambda: hashlib.sha256(fetched.content).hexdigest())
+            await until_there(claim, lambda: self._content.put(claim.organisation_id, digest, fetched.content))
+            content = FetchedContent(target.task, digest, len(fetched.content), object_key(digest), media_type, kind)
+            await self._store.store_fetched(claim, content)
+        claim.done([target.task.task_id])
+
+    async def _fetch(self, url: str) -> Fetched:
+        for attempt in range(FETCH_ATTEMPTS):
+            try:
+                return await self._fetcher.fetch(url)
+            except FetchFailed as failed:
+                if not failed.passing or attempt == FETCH_ATTEMPTS - 1:
+                    raise
+            await asyncio.sleep(FIRST_PAUSE_SECONDS * 2**attempt)
+        raise AssertionError
+
+    async def _fail(self, claim: Claim, target: Target, reason: str, message: str) -> None:
+        await self._store.fail(claim, [Failure(target.task.task_id, reason, message)])

@@ -1,0 +1,71 @@
+"""PURGE: what was deleted or replaced leaves every store."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol, TypeAlias
+
+from ingestor.domain.pipeline.concurrency import concurrently
+from ingestor.domain.pipeline.patience import until_there
+from ingestor.domain.tasks import Claim, Task
+from shared.errors import AppError, Status
+
+RemoveFile: TypeAlias = Callable[[str, str], Awaitable[None]]
+CONCURRENT_PURGES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """Rows that stood before, and those that a strong read still found afterwards."""
+
+    count: int
+    remaining: int
+
+
+class VectorRemover(Protocol):
+    async def delete(self, organisation_id: str, document_id: str, before_generation: int) -> Deleted:
+        """Remove a document's vectors: of generations before this one, or all of them for 0."""
+        ...
+
+
+class FileRemover(Protocol):
+    async def remove(self, organisation_id: str, object_key: str) -> None:
+        """Remove a file; nothing happens when it is not there."""
+        ...
+
+
+class PurgeStore(Protocol):
+    async def finish(self, organisation_id: str, task: Task, token: str, *, vector_count: int, remove_file: RemoveFile) -> bool:
+        """Remove the rows, and with ``remove_file`` the files that nobody else uses; count all of it in the receipt and end the task.
+
+        One transaction, in which everything can be repeated. False when ``token`` does not hold the task any more.
+        """
+        ...
+
+    async def remove_orphans(self, remove_file: RemoveFile) -> None:
+        """Remove files of uploads that never came to an end."""
+        ...
+
+
+class PurgeStage:
+    """Removes vectors, rows and files, in that order, and writes down what left."""
+
+    def __init__(self, store: PurgeStore, vectors: VectorRemover, files: FileRemover) -> None:
+        self._store = store
+        self._vectors = vectors
+        self._files = files
+
+    async def __call__(self, claim: Claim) -> None:
+        await concurrently((self._purge(claim, task) for task in claim.tasks), at_most=CONCURRENT_PURGES)
+
+    async def _purge(self, claim: Claim, task: Task) -> None:
+        if not claim.holds(task):
+            return
+        delete = partial(self._vectors.delete, claim.organisation_id, task.document_id, task.generation)
+        deleted = await until_there(claim, delete)
+        if deleted.remaining:
+            raise AppError("VECTORS_REMAIN", Status.UNAVAILABLE, "The vector index still holds what it was told to remove.")
+        await self._store.finish(claim.organisation_id, task, claim.token, vector_count=deleted.count, remove_file=self._files.remove)
+        claim.done([task.task_id])

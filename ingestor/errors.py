@@ -1,0 +1,60 @@
+"""What callers of the ingestor may be told, beside `shared.errors.not_found` and its like."""
+
+from __future__ import annotations
+
+from shared.errors import AppError, Status, invalid_argument
+
+
+def collection_exists(name: str) -> AppError:
+    return AppError(
+        "COLLECTION_EXISTS",
+        Status.ALREADY_EXISTS,
+        f"There is already a collection {name!r}. Use it, or choose another name.",
+        {"name": name},
+    )
+
+
+def job_not_cancellable() -> AppError:
+    return AppError(
+        "JOB_NOT_CANCELLABLE",
+        Status.FAILED_PRECONDITION,
+        "A purge cannot be cancelled: what was deleted must leave every store.",
+    )
+
+
+def document_too_large(limit_bytes: int) -> AppError:
+    limit = f"{limit_bytes / 1024**2:,.0f} MiB" if limit_bytes >= 1024**2 else f"{limit_bytes:,} bytes"
+    return invalid_argument("DOCUMENT_TOO_LARGE", f"A document may have at most {limit}. Split it, or raise the limit.")
+
+
+def duplicate_id(identity: str, first: int, second: int) -> AppError:
+    return invalid_argument(
+        "DUPLICATE_ID",
+        f"Entries {first} and {second} of the batch are both {identity!r}. Give each document once.",
+        field=f"entries[{second - 1}]",
+    )
+
+
+def nul_character() -> AppError:
+    return invalid_argument("NUL_CHARACTER", "Text may not hold the character U+0000. Remove it and send the request again.")
+
+
+def pages_too_large() -> AppError:
+    return AppError(
+        "PAGES_TOO_LARGE",
+        Status.FAILED_PRECONDITION,
+        "The pages of this document are together too large for one reply. Read its passages instead.",
+    )
+
+
+def content_lost(reason: str, message: str) -> AppError:
+    """The store gave back something else than what was put in, or nothing at all."""
+    return AppError(reason, Status.DATA_LOSS, message)
+
+
+def schema_outdated(found: str | None, wanted: str, command: str) -> AppError:
+    return AppError(
+        "DATABASE_SCHEMA_OUTDATED",
+        Status.FAILED_PRECONDITION,
+        f"The database has version {found or 'none'} of the schema `library`, and this program needs {wanted}. Run `{command}`.",
+    )

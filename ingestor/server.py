@@ -1,0 +1,220 @@
+"""Builds the ingestor from its settings and runs it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import structlog
+
+from ingestor.adapters.embedder import Embedder
+from ingestor.adapters.fetching.fetcher import HttpFetcher
+from ingestor.adapters.object_store import ObjectContent, open_store
+from ingestor.adapters.parsers.pool import ParserPool
+from ingestor.adapters.parsers.process import ProcessLimits
+from ingestor.adapters.postgres.collections import PostgresCollections
+from ingestor.adapters.postgres.database import Database, open_database
+from ingestor.adapters.postgres.documents import PostgresDocuments
+from ingestor.adapters.postgres.fetch_store import PostgresFetchStore
+from ingestor.adapters.postgres.health import DatabaseHealth
+from ingestor.adapters.postgres.index_store import PostgresIndexStore
+from ingestor.adapters.postgres.intake import PostgresIntake
+from ingestor.adapters.postgres.jobs import PostgresJobs
+from ingestor.adapters.postgres.notifications import Notifications
+from ingestor.adapters.postgres.parse_store import PostgresParseStore
+from ingestor.adapters.postgres.passages import PostgresPassages
+from ingestor.adapters.postgres.purges import PostgresPurges
+from ingestor.adapters.postgres.queue import PostgresQueue
+from ingestor.domain.bells import Bells
+from ingestor.domain.collections import Collections
+from ingestor.domain.documents import Documents
+from ingestor.domain.intake import Intake, IntakeLimits
+from ingestor.domain.jobs import Jobs
+from ingestor.domain.parsing import DocumentLimits
+from ingestor.domain.passages import Passages
+from ingestor.domain.pipeline.fetch import FetchStage
+from ingestor.domain.pipeline.index import IndexStage
+from ingestor.domain.pipeline.parse import ParseStage
+from ingestor.domain.pipeline.purge import PurgeStage
+from ingestor.domain.pipeline.worker import Leases, Portion, Worker
+from ingestor.domain.supervision import every, supervise
+from ingestor.domain.tasks import Stage
+from ingestor.servicers.collections import CollectionServicer
+from ingestor.servicers.documents import DocumentServicer
+from ingestor.servicers.jobs import JobServicer
+from ingestor.servicers.passages import PassageServicer
+from ingestor.settings import MIB, IngestorSettings
+from lectern.ingestor.v1 import (
+    collections_pb2,
+    collections_pb2_grpc,
+    documents_pb2,
+    documents_pb2_grpc,
+    jobs_pb2,
+    jobs_pb2_grpc,
+    passages_pb2,
+    passages_pb2_grpc,
+)
+from shared.errors import AppError, Status
+from shared.paging import PageTokens
+from shared.rpc.caller_signing import CallerSigner
+from shared.rpc.channel import open_channel
+from shared.rpc.health import Health
+from shared.rpc.server import ServiceServer
+
+log = structlog.get_logger()
+SERVICE_NAMES = (
+    collections_pb2.DESCRIPTOR.services_by_name["CollectionService"].full_name,
+    documents_pb2.DESCRIPTOR.services_by_name["DocumentService"].full_name,
+    jobs_pb2.DESCRIPTOR.services_by_name["JobService"].full_name,
+    passages_pb2.DESCRIPTOR.services_by_name["PassageService"].full_name,
+)
+HEALTH_SECONDS = 2.0
+METRICS_SECONDS = 10.0
+ORPHANS_SECONDS = 600.0
+# Many small documents share a stream to the embedder; one large one fills a claim alone.
+PORTIONS = {
+    Stage.FETCH: Portion(max_tasks=4, max_weight=4),
+    Stage.PARSE: Portion(max_tasks=256, max_weight=4 * MIB),
+    Stage.INDEX: Portion(max_tasks=256, max_weight=1024),
+    Stage.PURGE: Portion(max_tasks=64, max_weight=64),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RunningService:
+    """An ingestor that answers calls on ``port``."""
+
+    port: int
+
+
+@asynccontextmanager
+async def serve(settings: IngestorSettings) -> AsyncIterator[RunningService]:
+    """Start the ingestor; leaving the context drains and stops it. While the database cannot be reached, health says so.
+
+    Raises:
+        AppError: DATABASE_SCHEMA_OUTDATED, with the command that mends it.
+        OSError: the address is taken.
+        ValueError: the object store's URL cannot be used.
+    """
+    database_url = settings.database_url.get_secret_value()
+    signer = CallerSigner(settings.internal_key.get_secret_value().encode())
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(open_database(database_url, max_connections=settings.database_connections))
+        health = DatabaseHealth(database)
+        await _refuse_old_schema(health)
+        content = ObjectContent(open_store(settings.object_store_url), database)
+        parser = ParserPool(DocumentLimits(), ProcessLimits(), settings.parser_processes)
+        await parser.start()
+        stack.push_async_callback(parser.close)
+        embedder = Embedder(await stack.enter_async_context(open_channel(settings.embedder_target, signer)))
+        task_bells, job_bells = Bells(), Bells()
+
+        server = ServiceServer("ingestor", signer=signer, service_names=SERVICE_NAMES)
+        intake = Intake(PostgresIntake(database), content, parser, _intake_limits(settings))
+        _register(server, database, intake, job_bells, PageTokens(settings.internal_key.get_secret_value().encode()))
+        await server.start(settings.listen)
+        stack.push_async_callback(server.stop, settings.drain_seconds)
+
+        purges = PostgresPurges(database)
+        stages: dict[Stage, Any] = {
+            Stage.FETCH: FetchStage(PostgresFetchStore(database), _fetcher(settings), content, parser),
+            Stage.PARSE: ParseStage(PostgresParseStore(database), content, parser, embedder),
+            Stage.INDEX: IndexStage(PostgresIndexStore(database), embedder),
+            Stage.PURGE: PurgeStage(purges, embedder, content),
+        }
+        notifications = Notifications(database_url, tasks=task_bells, jobs=job_bells)
+        loops: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
+            "notifications": notifications.run,
+            "health": partial(_follow_health, health, server.health),
+            "metrics": partial(every, METRICS_SECONDS, health.measure),
+            "orphans": partial(every, ORPHANS_SECONDS, partial(purges.remove_orphans, content.remove)),
+            **_worker_loops(settings, database, stages, task_bells),
+        }
+        await stack.enter_async_context(_running(loops))
+        yield RunningService(server.port)
+
+
+async def _refuse_old_schema(health: DatabaseHealth) -> None:
+    try:
+        await health.check()
+    except AppError as error:
+        if error.status is Status.FAILED_PRECONDITION:
+            raise
+        log.warning("database_not_there_yet", reason=error.reason)
+
+
+def _intake_limits(settings: IngestorSettings) -> IntakeLimits:
+    limits = settings.limits
+    return IntakeLimits(limits.document_bytes, limits.batch_entries, limits.batch_bytes, limits.concurrent_uploads)
+
+
+def _fetcher(settings: IngestorSettings) -> HttpFetcher:
+    fetching = settings.fetching
+    return HttpFetcher(
+        max_bytes=settings.limits.document_bytes,
+        timeout_seconds=fetching.timeout_seconds,
+        max_redirects=fetching.max_redirects,
+        allowed_networks=fetching.allowed_networks,
+    )
+
+
+def _register(server: ServiceServer, database: Database, intake: Intake, job_bells: Bells, page_tokens: PageTokens) -> None:
+    collections = Collections(PostgresCollections(database))
+    jobs = Jobs(PostgresJobs(database), job_bells)
+    documents = DocumentServicer(intake, Documents(PostgresDocuments(database)), collections, jobs, page_tokens)
+    grpc_server = server.grpc_server
+    collections_pb2_grpc.add_CollectionServiceServicer_to_server(CollectionServicer(collections, page_tokens), grpc_server)
+    documents_pb2_grpc.add_DocumentServiceServicer_to_server(documents, grpc_server)
+    jobs_pb2_grpc.add_JobServiceServicer_to_server(JobServicer(jobs, collections, page_tokens), grpc_server)
+    passages_pb2_grpc.add_PassageServiceServicer_to_server(PassageServicer(Passages(PostgresPassages(database))), grpc_server)
+
+
+def _worker_loops(
+    settings: IngestorSettings, database: Database, stages: dict[Stage, Any], bells: Bells
+) -> dict[str, Callable[[], Coroutine[Any, Any, None]]]:
+    """The workers of every stage, one of each kept for organisations that have nothing in work, and what keeps their leases."""
+    options = settings.queue
+    queue = PostgresQueue(database, lease_seconds=options.lease_seconds, max_deliveries=options.max_deliveries)
+    leases = Leases(queue, lease_seconds=options.lease_seconds)
+    loops: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
+        "leases": leases.run,
+        "reaper": partial(every, options.lease_seconds / 4, queue.reap),
+    }
+    for stage, handle in stages.items():
+        for number in range(settings.workers + 1):
+            portion = PORTIONS[stage] if number else replace(PORTIONS[stage], idle_only=True)
+            worker = Worker(stage, handle, portion, queue=queue, leases=leases, bells=bells, poll_seconds=options.poll_seconds)
+            loops[f"{stage.lower()}-{number}"] = worker.run
+    return loops
+
+
+async def _follow_health(database: DatabaseHealth, health: Health) -> None:
+    """Keep the services' health true to whether the database can be used."""
+    serving: bool | None = None
+    while True:
+        try:
+            await database.check()
+            now = True
+        except AppError as error:
+            now = False
+            log.warning("database_unusable", reason=error.reason)
+        if now != serving:
+            serving = now
+            await health.set_serving(now)
+        await asyncio.sleep(HEALTH_SECONDS)
+
+
+@asynccontextmanager
+async def _running(loops: dict[str, Callable[[], Coroutine[Any, Any, None]]]) -> AsyncIterator[None]:
+    """Run every loop for as long as the context is open."""
+    tasks = [asyncio.create_task(supervise(name, run), name=name) for name, run in loops.items()]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

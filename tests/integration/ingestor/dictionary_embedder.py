@@ -1,0 +1,167 @@
+"""An embedder that keeps its index in a dictionary and fails when a test says so; it speaks the real protocol over a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import numpy as np
+
+from lectern.embedder.v1 import embedding_pb2, embedding_pb2_grpc, index_pb2, index_pb2_grpc
+from shared.caller import current_caller
+from shared.errors import AppError
+from shared.rpc.caller_signing import CallerSigner
+from shared.rpc.server import ServiceServer
+
+Context = grpc.aio.ServicerContext[Any, Any]
+MODEL = "dictionary"
+MAX_LENGTH_TOKENS = 66
+_TOKEN = re.compile(r"\w+|[^\w\s]")
+
+
+@dataclass(slots=True)
+class Row:
+    """A passage as the index holds it; ``vector`` tells which text it was made from."""
+
+    organisation_id: str
+    passage: index_pb2.Passage
+    vector: str
+
+
+@dataclass(slots=True)
+class Index:
+    """The rows, what happened to them, and what is to go wrong next.
+
+    Attributes:
+        embedded: texts that went through the model, in order.
+        failures: raised by the next calls of a method, one each.
+        lose: how many of the rows written next are acknowledged and forgotten.
+        reject: texts that the model cannot embed.
+        open: cleared, every request to index waits.
+        arrived: set when a request to index has come in.
+    """
+
+    rows: dict[str, Row] = field(default_factory=dict)
+    embedded: list[str] = field(default_factory=list)
+    failures: dict[str, list[AppError]] = field(default_factory=dict)
+    lose: int = 0
+    reject: set[str] = field(default_factory=set)
+    open: asyncio.Event = field(default_factory=asyncio.Event)
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    requests: int = 0
+
+    def fail(self, method: str) -> None:
+        if self.failures.get(method):
+            raise self.failures[method].pop(0)
+
+    def of(self, document_id: str) -> list[Row]:
+        return sorted((row for row in self.rows.values() if row.passage.document_id == document_id), key=lambda row: row.passage.passage_id)
+
+
+class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
+    def __init__(self, index: Index) -> None:
+        self._index = index
+
+    async def EmbedTexts(self, request: embedding_pb2.EmbedTextsRequest, context: Context) -> embedding_pb2.EmbedTextsResponse:
+        raise NotImplementedError
+
+    async def StreamEmbedTexts(
+        self, request_iterator: AsyncIterator[embedding_pb2.StreamEmbedTextsRequest], context: Context
+    ) -> AsyncIterator[embedding_pb2.StreamEmbedTextsResponse]:
+        raise NotImplementedError
+        yield
+
+    async def ListModels(self, request: embedding_pb2.ListModelsRequest, context: Context) -> embedding_pb2.ListModelsResponse:
+        self._index.fail("ListModels")
+        model = embedding_pb2.Model(name=MODEL, revision="1", dimension=2, max_length_tokens=MAX_LENGTH_TOKENS)
+        return embedding_pb2.ListModelsResponse(models=[model], current_model=MODEL)
+
+    async def TokenizeTexts(self, request: embedding_pb2.TokenizeTextsRequest, context: Context) -> embedding_pb2.TokenizeTextsResponse:
+        self._index.fail("TokenizeTexts")
+        starts = [np.array([match.start() for match in _TOKEN.finditer(text)], dtype="<u4") for text in request.texts]
+        return embedding_pb2.TokenizeTextsResponse(
+            texts=[embedding_pb2.TokenizedText(token_starts=array.tobytes()) for array in starts], model=MODEL
+        )
+
+
+class IndexServicer(index_pb2_grpc.IndexServiceServicer):
+    def __init__(self, index: Index) -> None:
+        self._index = index
+
+    async def IndexPassages(
+        self, request_iterator: AsyncIterator[index_pb2.IndexPassagesRequest], context: Context
+    ) -> AsyncIterator[index_pb2.IndexPassagesResponse]:
+        async for request in request_iterator:
+            self._index.requests += 1
+            self._index.arrived.set()
+            await self._index.open.wait()
+            self._index.fail("IndexPassages")
+            yield self._write(current_caller().organisation_id, list(request.passages))
+
+    def _write(self, organisation_id: str, passages: list[index_pb2.Passage]) -> index_pb2.IndexPassagesResponse:
+        response = index_pb2.IndexPassagesResponse(model=MODEL)
+        for passage in passages:
+            text = f"{passage.context}|{passage.text}"
+            source = self._index.rows.get(passage.take_vector_from)
+            if passage.text in self._index.reject:
+                response.rejected.append(index_pb2.RejectedPassage(passage_id=passage.passage_id, reason="VECTOR_NOT_FINITE"))
+                continue
+            if source is not None and source.organisation_id == organisation_id:
+                response.reused_count += 1
+                text = source.vector
+            else:
+                response.embedded_count += 1
+                self._index.embedded.append(passage.text)
+            response.written_count += 1
+            if self._index.lose:
+                self._index.lose -= 1
+            else:
+                self._index.rows[passage.passage_id] = Row(organisation_id, passage, text)
+        return response
+
+    async def FindMissingPassages(
+        self, request: index_pb2.FindMissingPassagesRequest, context: Context
+    ) -> index_pb2.FindMissingPassagesResponse:
+        self._index.fail("FindMissingPassages")
+        missing = [passage_id for passage_id in request.passage_ids if passage_id not in self._index.rows]
+        return index_pb2.FindMissingPassagesResponse(missing_passage_ids=missing)
+
+    async def DeleteDocument(self, request: index_pb2.DeleteDocumentRequest, context: Context) -> index_pb2.DeleteDocumentResponse:
+        self._index.fail("DeleteDocument")
+        organisation_id = current_caller().organisation_id
+        doomed = [
+            key
+            for key, row in self._index.rows.items()
+            if row.organisation_id == organisation_id
+            and row.passage.document_id == request.document_id
+            and (not request.before_generation or row.passage.generation < request.before_generation)
+        ]
+        for key in doomed:
+            del self._index.rows[key]
+        return index_pb2.DeleteDocumentResponse(deleted_count=len(doomed))
+
+    async def Search(self, request: index_pb2.SearchRequest, context: Context) -> index_pb2.SearchResponse:
+        raise NotImplementedError
+
+    async def GetIndexStatistics(
+        self, request: index_pb2.GetIndexStatisticsRequest, context: Context
+    ) -> index_pb2.GetIndexStatisticsResponse:
+        raise NotImplementedError
+
+
+@asynccontextmanager
+async def serve_dictionary(index: Index, signer: CallerSigner, listen: str = "127.0.0.1:0") -> AsyncIterator[int]:
+    """Serve ``index``; gives the port."""
+    server = ServiceServer("embedder", signer=signer, service_names=[])
+    embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(EmbeddingServicer(index), server.grpc_server)
+    index_pb2_grpc.add_IndexServiceServicer_to_server(IndexServicer(index), server.grpc_server)
+    await server.start(listen)
+    try:
+        yield server.port
+    finally:
+        await server.stop(0)
