@@ -10,6 +10,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 from ingestor.domain.parsing import Heading, ParsedDocument
 from ingestor.domain.sentences import sentence_starts
@@ -20,6 +21,8 @@ _LINE = re.compile(r"\n")
 _VISIBLE = re.compile(r"\S")
 # A section below this share of the target takes in the next one under the same parent.
 _TINY_SHARE = 4
+# A rest that makes two chunks is cut near its middle, not into a full one and a scrap.
+_FIRST_OF_TWO = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +173,9 @@ class _Cutter:
         farthest = self._offset_after(first, self._limits.max_tokens, start, section_end)
         if farthest == section_end:
             return section_end
-        target = min(farthest, self._offset_after(first, self._limits.target_tokens, start, section_end))
+        rest = self._token_count(start, section_end)
+        goal = min(self._limits.target_tokens, ceil(rest * _FIRST_OF_TWO))
+        target = min(farthest, self._offset_after(first, goal, start, section_end))
         half = start + (target - start) // 2
         for low, high in ((half, target), (target, farthest)):
             for offsets in self._boundaries:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from ingestor.domain.parsing import DocumentLimits, DocumentRejected, Heading, PageSpan, ParsedDocument, RejectionReason
@@ -28,6 +29,14 @@ def clean_text(text: str) -> str:
 def one_line(text: str) -> str:
     """Return ``text`` cleaned, with every run of whitespace as one space."""
     return " ".join(clean_text(text).split())
+
+
+def shortened(heading: Heading) -> Heading:
+    """Return ``heading`` with its text cut to a title's length, and without an anchor longer than that: every passage repeats them."""
+    if max(len(heading.text), len(heading.anchor)) <= _MAX_TITLE_CHARS:
+        return heading
+    anchor = heading.anchor if len(heading.anchor) <= _MAX_TITLE_CHARS else ""
+    return replace(heading, text=heading.text[:_MAX_TITLE_CHARS], anchor=anchor)
 
 
 def aware(time: datetime | None) -> datetime | None:
@@ -93,7 +102,7 @@ class DocumentBuilder:
         """Note a heading whose line is already in the text."""
         if len(self._headings) == self._limits.max_headings:
             raise too_large(f"more than {self._limits.max_headings:,} headings")
-        self._headings.append(heading)
+        self._headings.append(shortened(heading))
 
     def table(self, rows: Iterable[Sequence[str]]) -> None:
         """Add a Markdown table whose first row is its header; a long one becomes several, each with the header."""

@@ -34,8 +34,11 @@ def main(operation: str, memory_bytes: int, parent: int) -> None:
     _limit(memory_bytes)
     _send(replies, *Reply().frame())
     _silence_errors()
-    while (frame := read_frame(requests)) is not None:
-        _send(replies, *_answer(operation, Request.from_frame(*frame)))
+    try:
+        while (frame := read_frame(requests)) is not None:
+            _send(replies, *_answer(operation, Request.from_frame(*frame)))
+    except MemoryError:
+        os.abort()  # the file alone is too large; the parent reads an abort as want of memory
 
 
 def _own_pipes() -> tuple[BinaryIO, BinaryIO]:

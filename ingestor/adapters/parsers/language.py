@@ -10,8 +10,8 @@ _SURE = 0.35
 _SAMPLES = 4
 _SAMPLE_CHARS = 1_000
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
-# The model's name for "no linguistic content".
-_NO_LANGUAGE = "zxx"
+# Longer ones are rare languages, which short texts are mistaken for, and "no linguistic content".
+_CODE_LENGTH = 2
 
 
 def detect_language(text: str) -> str:
@@ -24,7 +24,7 @@ def detect_language(text: str) -> str:
     if not words:
         return ""
     language, probability = load_model().classify(words)
-    return str(language) if probability >= _SURE and language != _NO_LANGUAGE else ""
+    return str(language) if probability >= _SURE and len(language) == _CODE_LENGTH else ""
 
 
 @cache

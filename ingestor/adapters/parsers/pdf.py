@@ -9,7 +9,7 @@ from itertools import islice
 import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_raw
 
-from ingestor.domain.document_builder import DocumentBuilder, one_line, too_large
+from ingestor.domain.document_builder import DocumentBuilder, one_line, shortened, too_large
 from ingestor.domain.parsing import DocumentLimits, DocumentRejected, Heading, ParsedDocument, RejectionReason, SourceFile
 
 # PDFium writes U+0002 for a hyphen at the end of a line and leaves out the line's end: a word goes on, or a hyphenated one does.
@@ -119,7 +119,7 @@ def _headings(pdf: pdfium.PdfDocument, document: ParsedDocument) -> Iterator[Hea
         if page.end <= start or page.start == page.end:
             continue  # an entry that points back, or to a page without text
         start = _line_of(title, document.text, max(start, page.start), page.end)
-        yield Heading(start, entry.level + 1, title, "")
+        yield shortened(Heading(start, entry.level + 1, title, ""))
 
 
 def _line_of(title: str, text: str, start: int, end: int) -> int:

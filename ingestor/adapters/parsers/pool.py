@@ -12,6 +12,7 @@ from ingestor.domain.parsing import DocumentLimits, DocumentRejected, ParsedDocu
 _log = structlog.get_logger(__name__)
 
 _ATTEMPTS = 2
+_SHUTTING_DOWN = "The parsers are shutting down."
 
 
 class ParserPool:
@@ -109,18 +110,23 @@ class _Worker:
     async def process(self) -> ParserProcess:
         """Return a child that is ready, a new one where the last is dead or has done its share."""
         if self.closed:
-            raise ParserUnavailable("The parsers are shutting down.")
+            raise ParserUnavailable(_SHUTTING_DOWN)
         if self._process is not None and (self._retired or not self._process.alive):
             await self._process.close()
             self._process = None
         if self._process is None:
             self._process = await ParserProcess.start(self._operation, self._limits.memory_bytes)
             self._retired = False
+            if self.closed:  # meanwhile
+                raise ParserUnavailable(_SHUTTING_DOWN)
         return self._process
 
     async def close(self) -> None:
+        if not self.idle.is_set() and self._process is not None:
+            await self._process.kill()
+        await self.idle.wait()
         if self._process is not None:
-            await (self._process.close() if self.idle.is_set() else self._process.kill())
+            await self._process.close()
 
     async def _ask(self, request: Request, seconds: float) -> Reply:
         for _ in range(_ATTEMPTS):

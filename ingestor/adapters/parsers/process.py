@@ -164,14 +164,13 @@ class ParserProcess:
 
     async def _explain_death(self) -> Exception:
         """Tell from the exit status of a child that fell silent what became of its file."""
-        ended_by_us = self._ended_by_us
         try:
             async with asyncio.timeout(_END_SECONDS):
                 status = await self._process.wait()
         except TimeoutError:
             await self.kill()
-            status = 1
-        if ended_by_us:
+            return rejected(RejectionReason.PARSER_CRASHED)
+        if self._ended_by_us:
             return ParserUnavailable("The parser was stopped.")
         if status in (-signal.SIGKILL, -signal.SIGTERM):
             return KilledFromOutside()

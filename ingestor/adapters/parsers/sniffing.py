@@ -39,7 +39,9 @@ _MAIN_PARTS = {
 }
 _CONTENT_TYPES_PART = "[Content_Types].xml"
 _MAX_CONTENT_TYPES_BYTES = 4 << 20
-_PDF_HEADER_WITHIN = 1024
+# Readers allow for junk around a PDF; a text that only speaks of the header has no table at its end.
+_PDF_MAGIC, _PDF_END = b"%PDF-", b"startxref"
+_PDF_WITHIN = 1024
 _OLE_MAGIC = bytes.fromhex("d0cf11e0a1b11ae1")
 _OLE_ENCRYPTED_STREAM = "EncryptedPackage".encode("utf-16-le")
 _RTF_MAGIC = b"{\\rtf"
@@ -69,7 +71,7 @@ def sniff(source: SourceFile, limits: DocumentLimits) -> str:
     expected = _BINARY_EXTENSIONS.get(extension)
     if found is not None:
         if expected not in (None, found) or extension in _TEXT_EXTENSIONS:
-            raise _mismatch(extension, f"{TYPE_NAMES[found]}")
+            raise _mismatch(extension, TYPE_NAMES[found])
         return found
     if expected is not None:
         raise _mismatch(extension, _describe(source.content) or ("binary data" if b"\0" in source.content else "text"))
@@ -78,7 +80,7 @@ def sniff(source: SourceFile, limits: DocumentLimits) -> str:
 
 def _binary_type(content: bytes, limits: DocumentLimits) -> str | None:
     """Return the type that the content's own signature names; None for text and for what no signature is known of."""
-    if b"%PDF-" in content[:_PDF_HEADER_WITHIN]:
+    if content.startswith(_PDF_MAGIC) or (_PDF_MAGIC in content[:_PDF_WITHIN] and _PDF_END in content[-_PDF_WITHIN:]):
         return "pdf"
     if content.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         check_archive(content, limits)

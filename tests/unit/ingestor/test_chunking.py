@@ -77,6 +77,11 @@ def test_the_rest_of_a_section_up_to_the_maximum_is_not_cut_again() -> None:
     assert len(chunks_of(markdown(text), 20, 24)) == 2
 
 
+def test_a_rest_that_makes_two_chunks_leaves_no_scrap() -> None:
+    text = "Two words. " * 12
+    assert [len(words(chunk.text)) for chunk in chunks_of(markdown(text), 30, 32)] == [21, 15]
+
+
 def test_a_sentence_longer_than_the_target_is_kept_whole_up_to_the_maximum() -> None:
     text = "Word " * 22 + "end. " + "Word " * 22 + "end."
     assert [len(words(chunk.text)) for chunk in chunks_of(markdown(text), 20, 30)] == [24, 24]

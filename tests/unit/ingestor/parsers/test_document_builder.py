@@ -78,6 +78,13 @@ def test_more_text_than_the_limit_is_refused_as_soon_as_it_is_passed() -> None:
     assert rejection.value.reason is RejectionReason.DOCUMENT_TOO_LARGE
 
 
+def test_a_heading_as_long_as_a_book_is_cut_where_passages_repeat_it() -> None:
+    builder = DocumentBuilder(DocumentLimits())
+    builder.heading("x" * 10_000, 1, anchor="y" * 10_000)
+    document = builder.build("txt")
+    assert (len(document.text), len(document.headings[0].text), document.headings[0].anchor) == (10_002, 500, "")
+
+
 def test_times_without_zone_are_utc_and_a_language_tag_becomes_a_code() -> None:
     builder = DocumentBuilder(DocumentLimits())
     builder.paragraph("Texte.")

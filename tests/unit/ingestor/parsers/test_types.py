@@ -23,6 +23,7 @@ OLD_OFFICE = bytes.fromhex("d0cf11e0a1b11ae1") + bytes(600)
         (b"{ not json }", "txt"),
         (b"[1] a footnote", "txt"),
         (b"# Text", "txt"),
+        (b"Every PDF begins with %PDF-1.7 and ends with a table.", "txt"),
         (b"a,b\n1,2", "txt"),
     ],
 )
