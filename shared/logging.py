@@ -8,6 +8,8 @@ from collections.abc import MutableMapping
 from typing import Any, Literal
 
 import structlog
+from structlog.processors import ExceptionRenderer
+from structlog.tracebacks import ExceptionDictTransformer
 
 # Values under these names never reach a log line, whoever passes them by mistake.
 _SECRET_NAMES = frozenset({"authorization", "api_key", "key", "password", "secret", "token", "internal_key", "dsn", "url_with_credentials"})
@@ -22,7 +24,8 @@ def configure_logging(service: str, *, level: str, style: Literal["json", "conso
         _redact,
     ]
     rendering: list[structlog.typing.Processor] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        # Without the frames' variables: they would carry texts and secrets.
+        [ExceptionRenderer(ExceptionDictTransformer(show_locals=False)), structlog.processors.JSONRenderer()]
         if style == "json"
         else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     )

@@ -63,12 +63,8 @@ class MemoryIndex:
         rows = self._rows(organisation_id)
         return {held: rows[held].indexed.vector for held in passage_ids if held in rows}
 
-    async def find_missing(self, organisation_id: str, document_id: str, generation: int, passage_ids: Sequence[str]) -> list[str]:
-        held = {
-            row.passage_id
-            for row in self._rows(organisation_id).values()
-            if (row.indexed.passage.document_id, row.indexed.passage.generation) == (document_id, generation)
-        }
+    async def find_missing(self, organisation_id: str, passage_ids: Sequence[str]) -> list[str]:
+        held = self._rows(organisation_id)
         return [passage_id for passage_id in passage_ids if passage_id not in held]
 
     async def delete_document(self, organisation_id: str, document_id: str, before_generation: int | None) -> tuple[int, int]:

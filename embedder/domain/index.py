@@ -49,8 +49,8 @@ class VectorIndex(Protocol):
         """Stored vectors by passage id; those that are not held are left out."""
         ...
 
-    async def find_missing(self, organisation_id: str, document_id: str, generation: int, passage_ids: Sequence[str]) -> list[str]:
-        """Those of ``passage_ids`` that are not held for this document and generation. Sees every write that has returned."""
+    async def find_missing(self, organisation_id: str, passage_ids: Sequence[str]) -> list[str]:
+        """Those of ``passage_ids`` that are not held. Sees every write that has returned."""
         ...
 
     async def delete_document(self, organisation_id: str, document_id: str, before_generation: int | None) -> tuple[int, int]:

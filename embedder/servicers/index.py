@@ -50,9 +50,7 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
     ) -> index_pb2.FindMissingPassagesResponse:
         if len(request.passage_ids) > MAX_PASSAGE_IDS:
             raise errors.too_many_ids(len(request.passage_ids), MAX_PASSAGE_IDS)
-        missing = await self._index.find_missing(
-            current_caller().organisation_id, request.document_id, request.generation, request.passage_ids
-        )
+        missing = await self._index.find_missing(current_caller().organisation_id, request.passage_ids)
         return index_pb2.FindMissingPassagesResponse(missing_passage_ids=missing)
 
     async def DeleteDocument(

@@ -81,11 +81,11 @@ class MilvusIndex:
             vectors |= {_passage_id(row["row_key"]): np.asarray(row["dense"], dtype=np.float32) for row in rows}
         return vectors
 
-    async def find_missing(self, organisation_id: str, document_id: str, generation: int, passage_ids: Sequence[str]) -> list[str]:
+    async def find_missing(self, organisation_id: str, passage_ids: Sequence[str]) -> list[str]:
         held: set[str] = set()
         for part in _parts(passage_ids, _IDS_AT_ONCE):
-            rows = await self._query(expressions.of_passages(organisation_id, part), _HIT_COLUMNS, strong=True)
-            held |= {_passage_id(row["row_key"]) for row in rows if (row["document_id"], row["generation"]) == (document_id, generation)}
+            rows = await self._query(expressions.of_passages(organisation_id, part), ["row_key"], strong=True)
+            held |= {_passage_id(row["row_key"]) for row in rows}
         return [passage_id for passage_id in passage_ids if passage_id not in held]
 
     async def delete_document(self, organisation_id: str, document_id: str, before_generation: int | None) -> tuple[int, int]:

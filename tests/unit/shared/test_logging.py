@@ -41,6 +41,18 @@ def test_the_standard_library_logs_through_the_same_lines(capsys: pytest.Capture
     assert json.loads(capsys.readouterr().err)["event"] == "from elsewhere"
 
 
+def test_a_traceback_shows_no_variables(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("example", level="info", style="json")
+    password = "hunter"
+    try:
+        int(password)
+    except ValueError:
+        structlog.get_logger().exception("it_failed")
+    line = capsys.readouterr().err
+    assert "test_a_traceback_shows_no_variables" in line
+    assert "locals" not in line
+
+
 @pytest.mark.parametrize("offered", [None, "", "x" * 65, "a b", "a\nb", "é"])
 def test_a_malformed_request_id_is_replaced(offered: str | None) -> None:
     made = bind_request_id(offered)

@@ -583,27 +583,19 @@ class FindMissingPassagesRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    DOCUMENT_ID_FIELD_NUMBER: _builtins.int
-    GENERATION_FIELD_NUMBER: _builtins.int
     PASSAGE_IDS_FIELD_NUMBER: _builtins.int
-    document_id: _builtins.str
-    """The document that the passages belong to; empty: they are of several documents, and the ids alone decide."""
-    generation: _builtins.int
-    """The generation that they belong to; 0: of any."""
     @_builtins.property
     def passage_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """At most 16,384 ids."""
+        """At most 16,384 ids, of any documents."""
 
     def __init__(
         self,
         *,
-        document_id: _builtins.str = ...,
-        generation: _builtins.int = ...,
         passage_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_id", b"document_id", "generation", b"generation", "passage_ids", b"passage_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["passage_ids", b"passage_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
