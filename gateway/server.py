@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 from collections.abc import AsyncIterator
@@ -97,7 +98,10 @@ async def serve(settings: GatewaySettings) -> AsyncIterator[RunningGateway]:
         port = await stack.enter_async_context(listening(app, settings.listen, settings.timeouts.drain_seconds))
         host = settings.listen.rpartition(":")[0]
         log.info("gateway_started", host=host, port=port)
-        yield RunningGateway(f"http://{host}:{port}", app)
+        try:
+            yield RunningGateway(f"http://{host}:{port}", app)
+        finally:
+            services.stopping.set()
 
 
 async def _open_services(settings: GatewaySettings, stack: AsyncExitStack) -> Services:
@@ -131,6 +135,7 @@ async def _open_services(settings: GatewaySettings, stack: AsyncExitStack) -> Se
         embedding_models=index,
         language_models=answers,
         readiness=Readiness({"accounts": store.is_ready, **probes}),
+        stopping=asyncio.Event(),
     )
 
 

@@ -112,6 +112,7 @@ async def _upload_requests(document: NewDocument, content: AsyncIterator[bytes])
     async for part in content:
         for start in range(0, len(part), STREAM_PART_BYTES):
             yield pb.UploadDocumentRequest(chunk=part[start : start + STREAM_PART_BYTES])
+    yield pb.UploadDocumentRequest(chunk=b"", last=True)
 
 
 async def _batch_requests(collection: str, entries: AsyncIterator[BatchEntry]) -> AsyncGenerator[pb.BatchCreateDocumentsRequest, None]:
@@ -130,5 +131,4 @@ async def _batch_requests(collection: str, entries: AsyncIterator[BatchEntry]) -
         if size >= STREAM_PART_BYTES:
             yield pb.BatchCreateDocumentsRequest(entries=pb.BatchEntries(entries=part))
             part, size = [], 0
-    if part:
-        yield pb.BatchCreateDocumentsRequest(entries=pb.BatchEntries(entries=part))
+    yield pb.BatchCreateDocumentsRequest(entries=pb.BatchEntries(entries=part), last=True)

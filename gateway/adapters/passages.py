@@ -18,7 +18,7 @@ PART = 200
 
 
 class IngestorPassages:
-    """`gateway.domain.passages.Passages` over gRPC."""
+    """`gateway.domain.passages.Passages` and `gateway.domain.search.Library` over gRPC."""
 
     def __init__(self, channel: grpc.aio.Channel, timeout_seconds: float) -> None:
         self._stub = PassageServiceStub(channel)

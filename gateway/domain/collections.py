@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -55,10 +55,6 @@ class Collections(Protocol):
     async def get(self, collection: str) -> Collection: ...
 
     async def list(self, page: PageRequest) -> Listing[Collection]: ...
-
-    async def find(self, collections: Sequence[str]) -> Sequence[Collection]:
-        """Those of ``collections`` that exist, in no order."""
-        ...
 
     async def update(self, collection: str, change: CollectionChange) -> Collection: ...
 

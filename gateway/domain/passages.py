@@ -48,7 +48,3 @@ class Passages(Protocol):
     """The passages that the current caller may read."""
 
     async def get(self, passage_id: str, *, before: int, after: int) -> PassageInContext: ...
-
-    async def get_visible(self, passage_ids: Sequence[str]) -> Sequence[Passage]:
-        """Those of ``passage_ids`` that the caller may see, in the order given."""
-        ...

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from gateway.domain.collections import Collections
+from gateway.domain.collections import Collection
 from gateway.domain.filters import Filter
-from gateway.domain.passages import Passage, Passages
+from gateway.domain.passages import Passage
 from shared.errors import not_found
 
 # Each further round costs one search; what three rounds do not fill is a library in the middle of a large delete.
@@ -65,6 +65,22 @@ class Index(Protocol):
         ...
 
 
+class CollectionFinder(Protocol):
+    """Which collections the organisation has."""
+
+    async def find(self, collections: Sequence[str]) -> Sequence[Collection]:
+        """Those of ``collections``, ids or names, that exist, in no order."""
+        ...
+
+
+class Library(Protocol):
+    """What is behind a passage's id, for those who may see it."""
+
+    async def get_visible(self, passage_ids: Sequence[str]) -> Sequence[Passage]:
+        """Those of ``passage_ids`` that the caller may see, in the order given."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Hit:
     passage: Passage
@@ -84,9 +100,9 @@ class Found:
 class Search:
     """Finds passages that the current caller may see."""
 
-    def __init__(self, index: Index, passages: Passages, collections: Collections) -> None:
+    def __init__(self, index: Index, library: Library, collections: CollectionFinder) -> None:
         self._index = index
-        self._passages = passages
+        self._library = library
         self._collections = collections
 
     async def run(self, query: Query) -> Found:
@@ -128,7 +144,7 @@ class Search:
         held = {hit.passage.passage_id for hit in found.hits}
         new = {candidate.passage_id: candidate for candidate in candidates if candidate.passage_id not in held}
         if new:
-            for passage in await self._passages.get_visible(list(new)):
+            for passage in await self._library.get_visible(list(new)):
                 if len(found.hits) < limit:
                     found.hits.append(Hit(passage, new[passage.passage_id]))
         found.add_times({"library": _since(started)})

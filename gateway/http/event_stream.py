@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -32,15 +32,18 @@ class Event:
 class EventStream(Response):
     """Relays events as they come, with comments in between so that nobody takes silence for death.
 
-    A failure of ``events`` becomes an `error` event. When the client leaves, ``events`` is closed at once.
+    A failure of ``events`` becomes an `error` event, and so does the end of the server. When the client leaves, ``events`` is closed
+    at once.
     """
 
-    def __init__(self, events: AsyncGenerator[Event, None], heartbeat_seconds: float) -> None:
+    def __init__(self, events: AsyncGenerator[Event, None], heartbeat_seconds: float, *, until: asyncio.Event | None = None) -> None:
+        """A stream of ``events`` that need not be waited for once ``until`` is set."""
         # Some proxies hold back what they could compress or gather.
         super().__init__(headers={"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}, media_type=MEDIA_TYPE)
         del self.headers["content-length"]
         self._events = events
         self._heartbeat_seconds = heartbeat_seconds
+        self._until = until or asyncio.Event()
         self._sent = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,16 +51,18 @@ class EventStream(Response):
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         relay = asyncio.create_task(self._relay(send))
         left = asyncio.create_task(_client_left(receive))
+        ended = asyncio.create_task(self._until.wait())
         heart = asyncio.create_task(self._beat(send))
         try:
-            await asyncio.wait({relay, left}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({relay, left, ended}, return_when=asyncio.FIRST_COMPLETED)
+            cut_by_us = not relay.done() and not left.done()
         except asyncio.CancelledError:
-            await _cancel(relay)
-            stopping = AppError("GATEWAY_STOPPING", Status.UNAVAILABLE, "The gateway is stopping. Ask again.", retry_after_seconds=1.0)
-            await self._send(send, Event("error", event_data(stopping)).encode())
-            raise
+            # Only a server that has waited long enough for its requests cancels them: what is left to do is to end well.
+            cut_by_us = True
         finally:
-            await _cancel(relay, left, heart)
+            await _cancel(relay, left, ended, heart)
+        if cut_by_us:
+            await self._send(send, Event("error", event_data(_stopping())).encode())
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _relay(self, send: Send) -> None:
@@ -85,7 +90,11 @@ async def _client_left(receive: Receive) -> None:
         pass
 
 
-async def _cancel(*tasks: asyncio.Task[None]) -> None:
+def _stopping() -> AppError:
+    return AppError("GATEWAY_STOPPING", Status.UNAVAILABLE, "The gateway is stopping. Ask again.", retry_after_seconds=1.0)
+
+
+async def _cancel(*tasks: asyncio.Task[Any]) -> None:
     for task in tasks:
         task.cancel()
     for task in tasks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -23,6 +24,8 @@ from gateway.settings import GatewaySettings
 
 @dataclass(frozen=True, slots=True)
 class Services:
+    """The domain behind the routes; ``stopping`` is set when the server is about to end."""
+
     settings: GatewaySettings
     accounts: Accounts
     authenticator: Authenticator
@@ -35,6 +38,7 @@ class Services:
     embedding_models: EmbeddingModels
     language_models: LanguageModels
     readiness: Readiness
+    stopping: asyncio.Event
 
 
 async def _services(request: Request) -> Services:

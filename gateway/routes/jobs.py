@@ -43,7 +43,8 @@ async def get_job(job: JobId, services: CurrentServices) -> Job:
 async def watch_job(job: JobId, services: CurrentServices) -> EventStream:
     """The job now and after each change, as server-sent events. The stream ends with `complete` or `error`, never silently."""
     await services.jobs.get(job)  # so that a job that does not exist is a 404 and not an event
-    return EventStream(_events(services.jobs.watch(job)), services.settings.timeouts.heartbeat_seconds)
+    heartbeat_seconds = services.settings.timeouts.heartbeat_seconds
+    return EventStream(_events(services.jobs.watch(job)), heartbeat_seconds, until=services.stopping)
 
 
 async def _events(watched: AsyncGenerator[DomainJob, None]) -> AsyncGenerator[Event, None]:

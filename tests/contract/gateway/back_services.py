@@ -24,7 +24,7 @@ from lectern.ingestor.v1 import (
     passages_pb2_grpc,
 )
 from shared.caller import Caller, current_caller
-from shared.errors import AppError, not_found
+from shared.errors import AppError, Status, not_found
 from shared.request_id import current_request_id
 from shared.rpc.caller_signing import CallerSigner
 from shared.rpc.server import ServiceServer
@@ -57,9 +57,10 @@ class World:
     batch_messages: list[int] = field(default_factory=list)
     failures: dict[str, AppError] = field(default_factory=dict)
     cut_after: dict[str, int] = field(default_factory=dict)
-    hold: asyncio.Event | None = None
+    hold: dict[str, asyncio.Event] = field(default_factory=dict)
     held: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+    cut: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def called(self, method: str, request: Any) -> None:
         """Record a call; fail or wait where a test wants it."""
@@ -69,16 +70,22 @@ class World:
         if method in self.failures:
             raise self.failures[method]
 
-    async def pause(self) -> None:
-        """Wait for as long as a test holds the services, and notice when the caller gives up."""
-        if self.hold is None:
+    async def pause(self, method: str) -> None:
+        """Wait for as long as a test holds ``method``, and notice when the caller gives up."""
+        if method not in self.hold:
             return
         self.held.set()
         try:
-            await self.hold.wait()
+            await self.hold[method].wait()
         except asyncio.CancelledError:
             self.cancelled.set()
             raise
+
+    def require_end(self, last: documents_pb2.UploadDocumentRequest | documents_pb2.BatchCreateDocumentsRequest) -> None:
+        """Refuse a stream that ended without its last message: the caller went away in the middle of it."""
+        if not last.last:
+            self.cut.set()
+            raise AppError("UPLOAD_CUT", Status.ABORTED, "The stream ended before its last message.")
 
     def key(self, name: str) -> tuple[str, str]:
         return current_caller().organisation_id, name
@@ -139,14 +146,15 @@ class Documents(documents_pb2_grpc.DocumentServiceServicer):
 
     async def UploadDocument(self, request_iterator: AsyncIterator[documents_pb2.UploadDocumentRequest], context: Any) -> Any:
         content = bytearray()
-        header = documents_pb2.DocumentHeader()
+        header, request = documents_pb2.DocumentHeader(), documents_pb2.UploadDocumentRequest()
         async for request in request_iterator:
             if request.HasField("header"):
                 header = request.header
                 await self.world.called("UploadDocument", header)
             assert len(request.chunk) <= 1024 * 1024
             content += request.chunk
-        await self.world.pause()
+        self.world.require_end(request)
+        await self.world.pause("UploadDocument")
         document = documents_pb2.Document(
             document_id=f"doc_{len(self.world.documents)}",
             collection_id=header.collection,
@@ -163,6 +171,7 @@ class Documents(documents_pb2_grpc.DocumentServiceServicer):
 
     async def BatchCreateDocuments(self, request_iterator: AsyncIterator[documents_pb2.BatchCreateDocumentsRequest], context: Any) -> Any:
         entries: list[documents_pb2.BatchEntry] = []
+        request = documents_pb2.BatchCreateDocumentsRequest()
         try:
             async for request in request_iterator:
                 if request.HasField("header"):
@@ -170,10 +179,11 @@ class Documents(documents_pb2_grpc.DocumentServiceServicer):
                 else:
                     self.world.batch_messages.append(request.ByteSize())
                     entries += request.entries.entries
-                    await self.world.pause()
+                    await self.world.pause("BatchCreateDocuments")
         except asyncio.CancelledError:
-            self.world.cancelled.set()
+            self.world.cut.set()
             raise
+        self.world.require_end(request)
         self.world.requests["entries"] += entries
         return documents_pb2.BatchCreateDocumentsResponse(
             job=job("job_1", jobs_pb2.JOB_STATE_QUEUED, total=len(entries)), unchanged_count=1
@@ -233,7 +243,7 @@ class Jobs(jobs_pb2_grpc.JobServiceServicer):
         await self.world.called("WatchJob", request)
         for state in self.world.job_states:
             yield jobs_pb2.WatchJobResponse(job=state)
-            await self.world.pause()
+            await self.world.pause("WatchJob")
         for document in self.world.documents.values():
             document.state = documents_pb2.DOCUMENT_STATE_READY
 
@@ -271,7 +281,7 @@ class Index(index_pb2_grpc.IndexServiceServicer):
 
     async def Search(self, request: index_pb2.SearchRequest, context: Any) -> Any:
         await self.world.called("Search", request)
-        await self.world.pause()
+        await self.world.pause("Search")
         end = request.offset + request.limit
         response = index_pb2.SearchResponse(hits=self.world.ranking[request.offset : end], has_more=len(self.world.ranking) > end)
         for stage in ("embed", "analyse", "retrieve", "fuse"):
@@ -298,7 +308,7 @@ class Generation(generation_pb2_grpc.GenerationServiceServicer):
             if number == self.world.cut_after.get("Answer"):
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "connection reset by a very private host name")
             yield event
-            await self.world.pause()
+            await self.world.pause("Answer")
 
     async def ListModels(self, request: generation_pb2.ListModelsRequest, context: Any) -> Any:
         models = [generation_pb2.Model(name="extractive", engine="extractive")]

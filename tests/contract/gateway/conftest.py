@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+import asyncpg
 import httpx
 import pytest
 
@@ -41,13 +43,36 @@ def world(back: Back) -> World:
     return back.world
 
 
+@pytest.fixture(scope="session")
+def migrated_url(postgres_url: str) -> str:
+    """A database with the gateway's schema; a new one for each test would cost more than the test."""
+
+    async def make() -> None:
+        connection = await asyncpg.connect(postgres_url)
+        await connection.execute("CREATE DATABASE gateway_contract")
+        await connection.close()
+        await runner.upgrade(url)
+
+    url = postgres_url.replace("/postgres?", "/gateway_contract?")
+    asyncio.run(make())
+    return url
+
+
 @pytest.fixture
-async def settings(back: Back, database_url: str, monkeypatch: pytest.MonkeyPatch) -> GatewaySettings:
-    await runner.upgrade(database_url)
+async def accounts_url(migrated_url: str) -> str:
+    """A database in which there is no organisation yet."""
+    connection = await asyncpg.connect(migrated_url)
+    await connection.execute("TRUNCATE accounts.organisation CASCADE")
+    await connection.close()
+    return migrated_url
+
+
+@pytest.fixture
+async def settings(back: Back, accounts_url: str, monkeypatch: pytest.MonkeyPatch) -> GatewaySettings:
     target = f"127.0.0.1:{back.server.port}"
     environment = {
         "LECTERN_INTERNAL_KEY": KEY_TEXT,
-        "LECTERN_GATEWAY_DATABASE_URL": database_url,
+        "LECTERN_GATEWAY_DATABASE_URL": accounts_url,
         "LECTERN_GATEWAY_LISTEN": "127.0.0.1:0",
         "LECTERN_GATEWAY_INGESTOR_TARGET": target,
         "LECTERN_GATEWAY_EMBEDDER_TARGET": target,

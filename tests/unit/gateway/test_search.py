@@ -1,0 +1,121 @@
+"""Search over an index and a library that hold what a test says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from gateway.domain.collections import Collection, CollectionSettings
+from gateway.domain.filters import Filter
+from gateway.domain.passages import Passage
+from gateway.domain.search import MAX_ROUNDS, Candidate, Candidates, Query, Search
+from shared.errors import AppError, Status
+
+
+def passage(passage_id: str) -> Passage:
+    return Passage(passage_id, "d", "D", "md", "", "c", "C", 0, f"text of {passage_id}", None, 0, 1, [], "", "", {})
+
+
+def collection(collection_id: str, name: str) -> Collection:
+    return Collection(collection_id, name, "", {}, CollectionSettings(), 0, 0, None, None)
+
+
+@dataclass
+class RankedIndex:
+    """An index that ranks ``ranking`` for every query."""
+
+    ranking: list[str]
+    asked: list[tuple[int, int]] = field(default_factory=list)
+    collection_ids: Sequence[str] = ()
+
+    async def search(self, text: str, collection_ids: Sequence[str], condition: Filter | None, *, limit: int, offset: int) -> Candidates:
+        self.asked.append((offset, limit))
+        self.collection_ids = collection_ids
+        found = self.ranking[offset : offset + limit]
+        candidates = [Candidate(one, 1.0 / (1 + self.ranking.index(one)), 0.5, None) for one in found]
+        return Candidates(candidates, {"embed": 1.0, "retrieve": 2.0}, offset + limit < len(self.ranking))
+
+
+@dataclass
+class Library:
+    """A library in which ``hidden`` passages are deleted; also the collections of the organisation."""
+
+    hidden: set[str] = field(default_factory=set)
+    collections: list[Collection] = field(default_factory=list)
+
+    async def get_visible(self, passage_ids: Sequence[str]) -> Sequence[Passage]:
+        return [passage(one) for one in passage_ids if one not in self.hidden]
+
+    async def find(self, collections: Sequence[str]) -> Sequence[Collection]:
+        return [one for one in self.collections if {one.name, one.collection_id} & set(collections)]
+
+
+def ids(count: int) -> list[str]:
+    return [f"p{number}" for number in range(count)]
+
+
+async def found(index: RankedIndex, library: Library, query: Query) -> list[str]:
+    result = await Search(index, library, library).run(query)
+    return [hit.passage.passage_id for hit in result.hits]
+
+
+async def test_hits_come_in_the_order_of_the_index() -> None:
+    index = RankedIndex(ids(30))
+    assert await found(index, Library(), Query("q", limit=10)) == ids(10)
+    assert index.asked == [(0, 10)]
+
+
+async def test_what_the_library_hides_is_dropped_and_refilled() -> None:
+    index = RankedIndex(ids(60))
+    hidden = {"p0", "p3", "p9"}
+    assert await found(index, Library(hidden), Query("q", limit=10)) == [one for one in ids(60) if one not in hidden][:10]
+    assert index.asked == [(0, 10), (10, 20)]
+
+
+async def test_no_passage_is_given_twice_when_the_ranking_shifts_between_rounds() -> None:
+    class Shifting(RankedIndex):
+        async def search(
+            self, text: str, collection_ids: Sequence[str], condition: Filter | None, *, limit: int, offset: int
+        ) -> Candidates:
+            return await super().search(text, collection_ids, condition, limit=limit, offset=max(0, offset - 3))
+
+    hits = await found(Shifting(ids(60)), Library({"p0", "p1"}), Query("q", limit=10))
+    assert len(hits) == len(set(hits)) == 10
+
+
+async def test_the_rounds_are_bounded_when_nothing_is_visible() -> None:
+    index = RankedIndex(ids(5000))
+    assert await found(index, Library(set(ids(5000))), Query("q", limit=10)) == []
+    assert len(index.asked) == MAX_ROUNDS
+
+
+async def test_an_exhausted_index_is_not_asked_again() -> None:
+    index = RankedIndex(ids(5))
+    assert await found(index, Library({"p1"}), Query("q", limit=10)) == ["p0", "p2", "p3", "p4"]
+    assert len(index.asked) == 1
+
+
+async def test_collections_may_be_named_by_id_or_name() -> None:
+    index, library = RankedIndex(ids(3)), Library(collections=[collection("c1", "one"), collection("c2", "two"), collection("c3", "three")])
+    await found(index, library, Query("q", ["c1", "two"]))
+    assert index.collection_ids == ["c1", "c2"]
+
+
+async def test_an_unknown_collection_is_named() -> None:
+    with pytest.raises(AppError) as raised:
+        await found(RankedIndex([]), Library(collections=[collection("c1", "one")]), Query("q", ["one", "two"]))
+    assert (raised.value.reason, raised.value.status, raised.value.metadata["collection"]) == (
+        "COLLECTION_NOT_FOUND",
+        Status.NOT_FOUND,
+        "two",
+    )
+
+
+async def test_times_are_summed_over_rounds() -> None:
+    library = Library({"p0"})
+    result = await Search(RankedIndex(ids(60)), library, library).run(Query("q"))
+    assert result.timings_ms["retrieve"] == 4.0
+    assert set(result.timings_ms) == {"library", "embed", "retrieve", "total"}
+    assert result.timings_ms["total"] >= result.timings_ms["library"] > 0
