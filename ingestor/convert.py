@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from ingestor.domain.collections import Collection
 from ingestor.domain.documents import DeletionReceipt, Document, DocumentState, Page
-from ingestor.domain.intake import DocumentHeader, TextEntry
+from ingestor.domain.incoming import DocumentHeader, TextEntry
 from ingestor.domain.jobs import Job, JobKind, JobState
 from ingestor.domain.metadata import Metadata
 from ingestor.domain.passages import Passage

@@ -91,7 +91,7 @@ class TaskQueue(Protocol):
     async def claim(self, stage: Stage, *, max_tasks: int, max_weight: int, idle_only: bool) -> Claim | None:
         """Lease tasks of the organisation that has the fewest in this stage; None when there is nothing to do.
 
-        A task that was delivered before is claimed alone, so that one that takes its worker down takes no others with it.
+        A task in its last delivery is claimed alone, so that one that takes its worker down takes no others with it.
 
         Args:
             stage: what the worker does.

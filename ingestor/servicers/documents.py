@@ -11,7 +11,8 @@ import grpc
 from ingestor.convert import from_document_state, from_entry, from_header, from_metadata, to_document, to_job, to_receipt
 from ingestor.domain.collections import Collections
 from ingestor.domain.documents import DocumentPosition, Documents
-from ingestor.domain.intake import Intake, TextEntry
+from ingestor.domain.incoming import TextEntry
+from ingestor.domain.intake import Intake
 from ingestor.domain.jobs import Jobs
 from lectern.ingestor.v1 import documents_pb2, documents_pb2_grpc
 from shared.caller import current_caller

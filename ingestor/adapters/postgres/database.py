@@ -18,6 +18,7 @@ Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Result = TypeVar("Result")
 
+APPLICATION = "lectern-ingestor"
 STATEMENT_SECONDS = 60
 LOCK_SECONDS = 20
 ACQUIRE_SECONDS = 20
@@ -100,7 +101,7 @@ async def open_database(database_url: str, *, max_connections: int) -> AsyncIter
         command_timeout=STATEMENT_SECONDS + 5,
         max_inactive_connection_lifetime=300,
         server_settings={
-            "application_name": "lectern-ingestor",
+            "application_name": APPLICATION,
             "statement_timeout": f"{STATEMENT_SECONDS}s",
             "lock_timeout": f"{LOCK_SECONDS}s",
             "idle_in_transaction_session_timeout": "60s",

@@ -16,8 +16,7 @@ UPDATE library.document_generation g SET attributes_version = d.attributes_versi
 FROM library.task t, library.document d
 WHERE t.lease_token = $1 AND t.state = 'RUNNING' AND d.document_id = t.document_id
     AND g.document_id = t.document_id AND g.generation = t.generation
-RETURNING t.task_id, d.collection_id, g.type, g.language, d.metadata,
-    coalesce(CASE WHEN jsonb_typeof(d.metadata -> 'author') = 'string' THEN d.metadata ->> 'author' END, g.author) AS author,
+RETURNING t.task_id, d.collection_id, g.type, g.author, g.language, d.metadata,
     coalesce(g.source_create_time, d.create_time) AS create_time, coalesce(g.source_update_time, d.update_time) AS update_time
 """
 _HELD_PASSAGES = """
@@ -98,8 +97,8 @@ class PostgresIndexStore:
             row["task_id"]: Attributes(
                 collection_id=row["collection_id"],
                 type=row["type"],
-                author=row["author"],
-                language=row["language"],
+                content_author=row["author"],
+                content_language=row["language"],
                 create_time=row["create_time"],
                 update_time=row["update_time"],
                 metadata=row["metadata"],

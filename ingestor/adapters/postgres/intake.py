@@ -12,7 +12,8 @@ from ingestor.adapters.postgres.collections import resolve
 from ingestor.adapters.postgres.database import Connection, Database
 from ingestor.adapters.postgres.generations import lock_documents, notify, refresh_attributes, supersede
 from ingestor.domain.ids import new_id
-from ingestor.domain.intake import Accepted, ContentGone, Incoming, Known, Novelty, novelty
+from ingestor.domain.incoming import Incoming, Known, Novelty, novelty
+from ingestor.domain.intake import Accepted, ContentGone
 
 HAS_CONTENT = """
 SELECT FROM library.document d

@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 import structlog
 
+from ingestor.adapters.postgres.database import APPLICATION, CONNECT_SECONDS
 from ingestor.domain.bells import Bells
 
 log = structlog.get_logger()
@@ -37,7 +38,9 @@ class Notifications:
             await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _listen(self) -> None:
-        connection = await asyncpg.connect(self._database_url, timeout=10, command_timeout=10)
+        connection = await asyncpg.connect(
+            self._database_url, timeout=CONNECT_SECONDS, command_timeout=CONNECT_SECONDS, server_settings={"application_name": APPLICATION}
+        )
         try:
             for channel in self._bells:
                 await connection.add_listener(channel, self._hear())

@@ -28,19 +28,19 @@ SET state = 'RUNNING', deliveries = t.deliveries + 1, lease_token = $2, lease_un
 """
 _TASK = "t.task_id, t.organisation_id, t.job_id, t.document_id, t.generation, t.deliveries"
 
-# One that came back is delivered alone, and never two of them at once: if it kills its worker again, nobody else is blamed.
-CLAIM_REDELIVERED = f"""
+# The last delivery is alone, and never two of them are in work at once: if it kills its worker again, nobody else is blamed.
+CLAIM_LAST = f"""
 {_LEASE}
 WHERE t.task_id = (
-    SELECT t.task_id FROM library.task t WHERE {_CLAIMABLE} AND t.deliveries > 0 AND NOT EXISTS (
-        SELECT FROM library.task r WHERE r.state = 'RUNNING' AND r.stage = t.stage AND r.deliveries > 1 AND r.lease_until > now()
+    SELECT t.task_id FROM library.task t WHERE {_CLAIMABLE} AND t.deliveries > 0 AND t.deliveries >= $4 AND NOT EXISTS (
+        SELECT FROM library.task r WHERE r.state = 'RUNNING' AND r.stage = t.stage AND r.deliveries > $4 AND r.lease_until > now()
     )
     ORDER BY t.task_id LIMIT 1 FOR UPDATE SKIP LOCKED
 )
 RETURNING {_TASK}
 """
 # The organisations with queued tasks are found by skipping through the index, so that fifty thousand tasks of one cost nothing.
-CLAIM_FRESH = f"""
+CLAIM_MANY = f"""
 WITH RECURSIVE waiting(organisation_id) AS (
     (SELECT organisation_id FROM library.task WHERE state = 'QUEUED' AND stage = $1 ORDER BY organisation_id LIMIT 1)
     UNION ALL
@@ -54,11 +54,11 @@ WITH RECURSIVE waiting(organisation_id) AS (
         WHERE r.state = 'RUNNING' AND r.stage = $1 AND r.organisation_id = w.organisation_id
     ) r
     WHERE (NOT $6::boolean OR r.running = 0)
-        AND EXISTS (SELECT FROM library.task t WHERE t.organisation_id = w.organisation_id AND {_CLAIMABLE} AND t.deliveries = 0)
+        AND EXISTS (SELECT FROM library.task t WHERE t.organisation_id = w.organisation_id AND {_CLAIMABLE} AND t.deliveries < $7)
     ORDER BY r.running, random() LIMIT 1
 ), candidate AS (
     SELECT t.task_id, t.weight FROM library.task t
-    WHERE t.organisation_id = (SELECT organisation_id FROM next_organisation) AND {_CLAIMABLE} AND t.deliveries = 0
+    WHERE t.organisation_id = (SELECT organisation_id FROM next_organisation) AND {_CLAIMABLE} AND t.deliveries < $7
     ORDER BY t.task_id LIMIT $4 FOR UPDATE SKIP LOCKED
 ), chosen AS (
     SELECT task_id FROM (SELECT task_id, sum(weight) OVER (ORDER BY task_id) - weight AS before FROM candidate) c WHERE before < $5::bigint
@@ -103,10 +103,11 @@ class PostgresQueue:
         token = secrets.token_hex(16)
         asked_at = time.monotonic()
         lease = (stage, token, self._lease_seconds)
+        last = max(1, self._max_deliveries - 1)
 
         async def work(connection: Connection) -> list[Task]:
-            rows = [] if idle_only else await connection.fetch(CLAIM_REDELIVERED, *lease)
-            rows = rows or await connection.fetch(CLAIM_FRESH, *lease, max_tasks, max_weight, idle_only)
+            rows = [] if idle_only else await connection.fetch(CLAIM_LAST, *lease, last)
+            rows = rows or await connection.fetch(CLAIM_MANY, *lease, max_tasks, max_weight, idle_only, last)
             organisations.update(row["organisation_id"] for row in rows)
             tasks = [Task(row["task_id"], row["job_id"], row["document_id"], row["generation"], row["deliveries"]) for row in rows]
             await notify(connection, jobs={task.job_id for task in tasks if task.job_id})

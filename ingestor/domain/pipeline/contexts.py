@@ -12,6 +12,7 @@ from ingestor.domain.parsing import ParsedDocument
 # An eighth of the window, and never more than a long heading has.
 _CONTEXT_SHARE = 8
 MAX_CONTEXT_TOKENS = 64
+_SLACK_SHARE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,10 @@ class Window:
 
     def chunk_limits(self, wanted_tokens: int) -> ChunkLimits:
         """Sizes that leave room for the context; ``wanted_tokens`` 0 asks for all that there is."""
-        max_tokens = max(1, self.max_tokens - self.context_tokens)
-        return ChunkLimits(target_tokens=min(wanted_tokens or max_tokens, max_tokens), max_tokens=max_tokens)
+        most = max(1, self.max_tokens - self.context_tokens)
+        target = min(wanted_tokens or most, most)
+        # Rather a slightly longer last passage than a very short one after it.
+        return ChunkLimits(target_tokens=target, max_tokens=min(most, target + target // _SLACK_SHARE))
 
 
 def context_parts(document: ParsedDocument, title: str) -> list[str]:

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from ingestor.domain.content import ContentStore, object_key
@@ -18,6 +19,7 @@ from shared.errors import AppError, Status
 
 # A source that does not answer is asked this often before the document fails.
 FETCH_ATTEMPTS = 3
+CONCURRENT_FETCHES = 4
 FIRST_PAUSE_SECONDS = 1.0
 
 
@@ -90,7 +92,7 @@ class FetchStage:
 
     async def __call__(self, claim: Claim) -> None:
         targets = await self._store.targets(claim)
-        await concurrently((self._take(claim, target) for target in targets), at_most=len(targets) or 1)
+        await concurrently(partial(self._take, claim), targets, at_most=CONCURRENT_FETCHES)
 
     async def _take(self, claim: Claim, target: Target) -> None:
         try:

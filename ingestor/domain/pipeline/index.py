@@ -24,23 +24,40 @@ log = structlog.get_logger()
 PAGE_PASSAGES = 1024
 VERIFY_PASSAGES = 8192
 VERIFY_ATTEMPTS = 3
+# The index's columns are no place for prose.
+MAX_ATTRIBUTE_CHARS = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What the index keeps beside each passage of a document, for filters."""
+    """What the index keeps beside each passage of a document, for filters.
+
+    What the owner says in the metadata counts before what the content says.
+    """
 
     collection_id: str
     type: str
-    author: str
-    language: str
+    content_author: str
+    content_language: str
     create_time: datetime
     update_time: datetime
     metadata: Metadata
 
     @property
+    def author(self) -> str:
+        return self._said("author", self.content_author)
+
+    @property
+    def language(self) -> str:
+        return self._said("language", self.content_language)
+
+    @property
     def outdated(self) -> bool:
         return self.metadata.get("outdated") is True
+
+    def _said(self, key: str, content: str) -> str:
+        value = self.metadata.get(key)
+        return (value if isinstance(value, str) and value else content)[:MAX_ATTRIBUTE_CHARS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +123,12 @@ class Progress:
             else:
                 self.embedded[passage.task_id] += 1
         self.model = written.model
+
+
+def _held(claim: Claim, passages: Sequence[StoredPassage]) -> list[StoredPassage]:
+    """Those of ``passages`` whose tasks are still the claim's: what was deleted or cancelled meanwhile is not written any more."""
+    held = {task.task_id for task in claim.held}
+    return [passage for passage in passages if passage.task_id in held]
 
 
 def _rejection(passage: StoredPassage, reason: str) -> Failure:
@@ -174,7 +197,7 @@ class IndexStage:
     async def _write(self, claim: Claim, passages: Sequence[StoredPassage], attributes: Mapping[int, Attributes]) -> None:
         patience = Patience(claim)
         progress = Progress()
-        pending = list(passages)
+        pending = _held(claim, passages)
         while pending:
             try:
                 async with aclosing(self._index.write(claim.organisation_id, pending, attributes)) as answers:
@@ -182,12 +205,13 @@ class IndexStage:
                         progress.add(pending[: written.count], written)
                         pending = pending[written.count :]
                         patience.reset()
-                        if not claim.held:
-                            raise ClaimLost
+                        if len(_held(claim, pending)) < len(pending):
+                            break
             except AppError as error:
                 await patience.pause(error)
-                held = {task.task_id for task in claim.held}
-                pending = [passage for passage in pending if passage.task_id in held]
+            pending = _held(claim, pending)
+        if not claim.held:
+            raise ClaimLost
         await self._store.account(claim, progress)
         if progress.rejected:
             await self._store.fail(claim, list(progress.rejected.values()))

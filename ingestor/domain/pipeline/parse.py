@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from ingestor.domain.chunking import cut
@@ -101,7 +102,7 @@ class ParseStage:
 
     async def __call__(self, claim: Claim) -> None:
         sources = await self._store.sources(claim)
-        outcomes = await concurrently((self._read(claim, source) for source in sources), at_most=CONCURRENT_READS)
+        outcomes = await concurrently(partial(self._read, claim), sources, at_most=CONCURRENT_READS)
         documents: list[tuple[Source, ParsedDocument]] = []
         failures: list[Failure] = []
         for source, outcome in zip(sources, outcomes, strict=True):

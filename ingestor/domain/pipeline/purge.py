@@ -58,7 +58,7 @@ class PurgeStage:
         self._files = files
 
     async def __call__(self, claim: Claim) -> None:
-        await concurrently((self._purge(claim, task) for task in claim.tasks), at_most=CONCURRENT_PURGES)
+        await concurrently(partial(self._purge, claim), claim.tasks, at_most=CONCURRENT_PURGES)
 
     async def _purge(self, claim: Claim, task: Task) -> None:
         if not claim.holds(task):

@@ -2,46 +2,119 @@
 
 from __future__ import annotations
 
-from lectern.ingestor.v1 import documents_pb2, jobs_pb2
-from tests.integration.ingestor.library import Library
+import io
+
+from reportlab.pdfgen.canvas import Canvas
+
+from lectern.ingestor.v1 import documents_pb2, jobs_pb2, passages_pb2
+from tests.integration.ingestor.library import Library, struct
+
+READY = documents_pb2.DOCUMENT_STATE_READY
+SUCCEEDED = jobs_pb2.JOB_STATE_SUCCEEDED
+
+
+def pdf(*pages: str) -> bytes:
+    buffer = io.BytesIO()
+    canvas = Canvas(buffer)
+    for text in pages:
+        canvas.drawString(72, 720, text)
+        canvas.showPage()
+    canvas.save()
+    return buffer.getvalue()
 
 
 async def test_an_uploaded_document_becomes_searchable(library: Library) -> None:
     await library.create_collection()
-    uploaded = await library.upload("# Crane\n\nThe harbour crane was repaired in spring.", name="crane.md")
+    uploaded = await library.upload("# Crane\n\nThe harbour crane was repaired in spring.", name="crane.md", metadata={"author": "Ann"})
     assert uploaded.document.state == documents_pb2.DOCUMENT_STATE_PROCESSING
+    assert not uploaded.unchanged
     job = await library.ended(uploaded.job.job_id)
-    assert (job.state, job.total_count, job.embedded_count) == (jobs_pb2.JOB_STATE_SUCCEEDED, 1, 1), job
+    assert (job.state, job.total_count, job.done_count, job.embedded_count) == (SUCCEEDED, 1, 1, 1), job
     document = await library.get(uploaded.document.document_id)
-    assert (document.state, document.type, document.passage_count) == (documents_pb2.DOCUMENT_STATE_READY, "md", 1)
+    assert (document.state, document.type, document.passage_count, document.visible_generation) == (READY, "md", 1, 1)
+    [row] = library.index.of(document.document_id)
+    assert (row.passage.attributes.author, row.passage.attributes.type) == ("Ann", "md")
+    assert row.passage.context == "Crane"
     [passage] = await library.visible(document.document_id)
     assert "repaired in spring" in passage.text
+    assert (passage.document_name, passage.collection_name, passage.anchor) == ("crane.md", "library", "crane")
+
+
+async def test_a_pdf_keeps_its_pages(library: Library) -> None:
+    await library.create_collection()
+    content = pdf("The crane stands at quay one.", "The tide tables hang at quay two.")
+    uploaded = await library.upload(content, name="quays.pdf", uri="https://example.org/quays.pdf")
+    await library.ended(uploaded.job.job_id)
+    document = await library.get(uploaded.document.document_id, pages=True)
+    assert document.page_count == 2
+    assert [(page.number, "quay two" in page.text) for page in document.pages] == [(1, False), (2, True)]
+    passages = await library.visible(document.document_id)
+    assert [passage.page for passage in passages] == [1, 2]
+    assert passages[1].uri == "https://example.org/quays.pdf#page=2"
 
 
 async def test_a_batch_becomes_searchable_as_one_job(library: Library) -> None:
     await library.create_collection()
     entries = [
-        documents_pb2.BatchEntry(external_id=f"a-{number}", name=f"Abstract {number}", text=f"Finding number {number} about cranes.")
+        documents_pb2.BatchEntry(
+            external_id=f"a-{number}", name=f"Abstract {number}", text=f"Finding number {number}.", metadata=struct({"year": number})
+        )
         for number in range(300)
     ]
     batch = await library.batch(entries)
     job = await library.ended(batch.job.job_id)
-    assert (job.state, job.total_count, job.done_count, job.embedded_count) == (jobs_pb2.JOB_STATE_SUCCEEDED, 300, 300, 300), job
+    assert (job.state, job.total_count, job.done_count, job.embedded_count) == (SUCCEEDED, 300, 300, 300), job
     assert (await library.get_collection()).passage_count == 300
-    again = await library.batch(entries)
-    assert (again.unchanged_count, again.job.state, again.job.embedded_count) == (300, jobs_pb2.JOB_STATE_SUCCEEDED, 0)
+    rows = sorted(library.index.rows.values(), key=lambda row: row.passage.attributes.metadata["year"])
+    assert rows[7].passage.context == "Abstract 7"
+    [passage] = await library.read(rows[7].passage.passage_id)
+    assert (passage.text, passage.external_id, passage.metadata["year"]) == ("Finding number 7.", "a-7", 7)
 
 
-async def test_a_deleted_document_is_invisible_at_once_and_purged_with_a_receipt(library: Library) -> None:
+async def test_a_long_document_is_cut_and_its_passages_are_read_in_order(library: Library) -> None:
     await library.create_collection()
-    uploaded = await library.upload("The harbour crane.", name="crane.txt")
+    text = "\n\n".join(f"Paragraph {number} tells of crane number {number} and of nothing else at all." for number in range(100))
+    uploaded = await library.upload(text, name="cranes.txt")
     await library.ended(uploaded.job.job_id)
-    document_id = uploaded.document.document_id
-    [row] = library.index.of(document_id)
-    receipt = await library.delete(document_id)
-    assert await library.read(row.passage.passage_id) == []
-    await library.ended(receipt.job_id)
-    receipt = await library.receipt(document_id)
-    assert (receipt.passage_count, receipt.vector_count, receipt.file_count) == (1, 1, 1)
-    assert receipt.HasField("purge_verified_time")
-    assert library.index.of(document_id) == []
+    passages = await library.visible(uploaded.document.document_id)
+    assert [passage.ordinal for passage in passages] == list(range(len(passages)))
+    assert all(text[passage.start : passage.end] == passage.text for passage in passages)
+    middle = passages[5].passage_id
+    request = passages_pb2.GetPassageRequest(passage_id=middle, before_count=2, after_count=3)
+    around = await library.call(library.passages.GetPassage, request)
+    assert around.passage.passage_id == middle
+    assert [passage.ordinal for passage in around.before] == [3, 4]
+    assert [passage.ordinal for passage in around.after] == [6, 7, 8]
+
+
+async def test_passages_come_back_in_the_order_asked_for_and_unknown_ones_are_left_out(library: Library) -> None:
+    await library.create_collection()
+    batch = await library.batch([documents_pb2.BatchEntry(external_id=str(number), text=f"Text {number}") for number in range(5)])
+    await library.ended(batch.job.job_id)
+    ids = sorted(library.index.rows, reverse=True)
+    found = await library.read(ids[0], "unknown", *ids[1:])
+    assert [passage.passage_id for passage in found] == ids
+
+
+async def test_the_collection_decides_how_long_passages_are(library: Library) -> None:
+    await library.create_collection("short", settings={"passage_tokens": 10})
+    await library.create_collection("long")
+    text = " ".join(f"Sentence number {number} ends here." for number in range(40))
+    counts = {}
+    for name in ("short", "long"):
+        uploaded = await library.upload(text, name="text.txt", collection=name)
+        await library.ended(uploaded.job.job_id)
+        counts[name] = (await library.get(uploaded.document.document_id)).passage_count
+    assert counts["short"] >= 3 * counts["long"]
+
+
+async def test_a_file_whose_content_fails_ends_failed_with_its_reason(library: Library) -> None:
+    await library.create_collection()
+    uploaded = await library.upload(pdf(""), name="scan.pdf")
+    job = await library.ended(uploaded.job.job_id)
+    assert job.state == jobs_pb2.JOB_STATE_FAILED
+    [failure] = job.failures
+    assert (failure.reason, failure.document_name, failure.document_id) == ("NO_TEXT", "scan.pdf", uploaded.document.document_id)
+    document = await library.get(uploaded.document.document_id)
+    assert (document.state, document.reason) == (documents_pb2.DOCUMENT_STATE_FAILED, "NO_TEXT")
+    assert document.message
