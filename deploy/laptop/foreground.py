@@ -43,6 +43,8 @@ def bring_up(home: Home, settings: LaptopSettings, console: Console, *, timeout_
         LaptopError: it cannot start, a part of it fails again and again, or it takes too long.
     """
     running = running_report(home)
+    if running is not None and running.healthy:
+        return Started(running, by_us=False)
     if running is not None:
         report = wait_until_ready(lambda: _still_running(home), console, timeout_seconds=timeout_seconds)
         return Started(report, by_us=False)

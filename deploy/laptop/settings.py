@@ -7,9 +7,8 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from embedder.settings import EmbedderSettings
-
 from deploy.laptop.errors import LaptopError
+from embedder.settings import EmbedderSettings
 from gateway.settings import GatewaySettings
 from generator.settings import GeneratorSettings
 from ingestor.settings import IngestorSettings

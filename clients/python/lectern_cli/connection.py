@@ -42,9 +42,10 @@ class Connection:
     api_key: str | None
 
     def open(self) -> Lectern:
-        from lectern_client import Lectern
+        """A client for a person who waits: a server that is busy is asked again, one that isn't there is not waited for."""
+        from lectern_client import Lectern, RetryPolicy
 
-        return Lectern(self.url, self.api_key)
+        return Lectern(self.url, self.api_key, retries=RetryPolicy(connect_patience_seconds=0))
 
     def open_async(self, *, patience_seconds: float) -> AsyncLectern:
         """A client for one event loop, which sends refused calls again for ``patience_seconds``."""

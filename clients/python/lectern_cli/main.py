@@ -58,7 +58,7 @@ def _root(
 def main() -> int:
     """Run the command line; the exit status. Errors are printed, as JSON where JSON was asked for."""
     try:
-        return int(app(standalone_mode=True) or 0)
+        return int(app(prog_name="lectern") or 0)
     except KeyboardInterrupt:
         err.print("\nInterrupted.")
         return INTERRUPTED

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+# A file or a pipe has no width that a table should be cut to.
 _WIDTH_OF_FILES = 400
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDTH_OF_FILES)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
 # Everything that a terminal would obey instead of show; texts come from documents, which anybody may have written.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -57,7 +58,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, emp
     for row in rows:
         table.add_row(*(Text(_cell(value)) for value in row))
     if table.row_count:
-        out.print(table, soft_wrap=False, width=None if out.is_terminal else _WIDTH_OF_FILES)
+        out.print(table, soft_wrap=False)
     else:
         err.print(empty)
 

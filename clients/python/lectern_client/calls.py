@@ -81,9 +81,11 @@ class RetryPolicy:
 
     Attributes:
         patience_seconds: no call is sent again when this much time has gone by since it was first; 0 never sends twice.
+        connect_patience_seconds: the same where nobody listens at the address; None: as long as for anything else.
     """
 
     patience_seconds: float = 20.0
+    connect_patience_seconds: float | None = None
 
     def pause_before_next(self, call: Call[Any], attempt: int, elapsed_seconds: float, error: Exception) -> float | None:
         """Seconds to wait before ``call`` is sent again; None when it must not be.
@@ -100,7 +102,11 @@ class RetryPolicy:
         pause = random.uniform(longest / 2, longest)  # noqa: S311  # spreads callers, keeps no secret
         asked = error.retry_after_seconds if isinstance(error, ApiError) else None
         pause = max(pause, asked or 0.0)
-        return pause if elapsed_seconds + pause <= self.patience_seconds else None
+        return pause if elapsed_seconds + pause <= self._patience_after(error) else None
+
+    def _patience_after(self, error: Exception) -> float:
+        nobody_there = isinstance(error, httpx.ConnectError) and self.connect_patience_seconds is not None
+        return self.connect_patience_seconds or 0.0 if nobody_there else self.patience_seconds
 
 
 def _may_repeat(call: Call[Any], error: Exception) -> bool:
