@@ -63,6 +63,10 @@ class MemoryIndex:
         rows = self._rows(organisation_id)
         return {held: rows[held].indexed.vector for held in passage_ids if held in rows}
 
+    async def fetch_terms(self, organisation_id: str, passage_ids: Sequence[str]) -> Mapping[str, str]:
+        rows = self._rows(organisation_id)
+        return {held: rows[held].indexed.terms for held in passage_ids if held in rows}
+
     async def find_missing(self, organisation_id: str, passage_ids: Sequence[str]) -> list[str]:
         held = self._rows(organisation_id)
         return [passage_id for passage_id in passage_ids if passage_id not in held]

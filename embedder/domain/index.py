@@ -49,6 +49,10 @@ class VectorIndex(Protocol):
         """Stored vectors by passage id; those that are not held are left out."""
         ...
 
+    async def fetch_terms(self, organisation_id: str, passage_ids: Sequence[str]) -> Mapping[str, str]:
+        """Stored terms by passage id; those that are not held are left out."""
+        ...
+
     async def find_missing(self, organisation_id: str, passage_ids: Sequence[str]) -> list[str]:
         """Those of ``passage_ids`` that are not held. Sees every write that has returned."""
         ...

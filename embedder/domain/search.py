@@ -6,16 +6,15 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Generic, TypeVar
 
 from embedder import errors
-from embedder.domain.analysis.analyzer import Analyzer
+from embedder.domain.analysis.analyzer import Analyzer, Query
 from embedder.domain.batching import Lane
 from embedder.domain.concurrency import concurrently
 from embedder.domain.embedding import TextEmbedder, Urgency
 from embedder.domain.encoding import Task, Vectors
 from embedder.domain.filters import Scope
-from embedder.domain.fusion import fuse
+from embedder.domain.fusion import dense_weight, fuse
 from embedder.domain.index import VectorIndex
 from embedder.domain.passages import Candidate
 
@@ -76,16 +75,24 @@ class SearchResult:
     timings: SearchTimings = field(default_factory=SearchTimings)
 
 
-Query = TypeVar("Query")
+@dataclass(slots=True)
+class _DenseArm:
+    """What the dense arm asked with and found. Scores grow by those of the other arm's passages."""
+
+    vector: Vectors
+    token_count: int
+    candidates: list[Candidate]
+    scores: dict[str, float]
 
 
-class _Arm(Generic[Query]):
-    """What one arm asked with and found."""
+@dataclass(slots=True)
+class _LexicalArm:
+    """What the lexical arm asked with and found. Scores grow by those of the other arm's passages."""
 
-    def __init__(self, query: Query, candidates: list[Candidate]) -> None:
-        self.query = query
-        self.candidates = candidates
-        self.scores = {candidate.passage_id: candidate.score for candidate in candidates}
+    query: Query
+    coverage: float
+    candidates: list[Candidate]
+    scores: dict[str, float]
 
 
 class PassageSearch:
@@ -115,41 +122,39 @@ class PassageSearch:
         end = request.offset + request.limit
         return SearchResult(ranked[request.offset : end], has_more=len(ranked) > end, timings=timings)
 
-    async def _run_dense(self, organisation_id: str, request: SearchRequest, depth: int, timings: SearchTimings) -> _Arm[Vectors] | None:
+    async def _run_dense(self, organisation_id: str, request: SearchRequest, depth: int, timings: SearchTimings) -> _DenseArm | None:
         if request.mode is Mode.LEXICAL:
             return None
         started = time.perf_counter()
         urgency = Urgency(Lane.INTERACTIVE, request.seconds_left)
         vector = (await self._embedder.embed([request.query], Task.QUERY, organisation_id, urgency)).matrix()[0]
+        (tokens,) = await self._embedder.locate_tokens([request.query])
         embedded = time.perf_counter()
         candidates = await self._index.search_dense(organisation_id, vector, request.scope, depth)
         timings.embed = embedded - started
         timings.retrieve = max(timings.retrieve, time.perf_counter() - embedded)
-        return _Arm(vector, candidates)
+        return _DenseArm(vector, len(tokens), candidates, _scores(candidates))
 
-    async def _run_lexical(self, organisation_id: str, request: SearchRequest, depth: int, timings: SearchTimings) -> _Arm[str] | None:
+    async def _run_lexical(self, organisation_id: str, request: SearchRequest, depth: int, timings: SearchTimings) -> _LexicalArm | None:
         if request.mode is Mode.DENSE:
             return None
         started = time.perf_counter()
-        terms = await asyncio.to_thread(self._analyzer.query_terms, request.query)
-        timings.analyse = time.perf_counter() - started
-        if not terms:
+        query = await asyncio.to_thread(self._analyzer.query, request.query)
+        analysed = time.perf_counter()
+        timings.analyse = analysed - started
+        if not query.words:
             return None
-        started = time.perf_counter()
-        candidates = await self._index.search_lexical(organisation_id, terms, request.scope, depth)
-        timings.retrieve = max(timings.retrieve, time.perf_counter() - started)
-        return _Arm(terms, candidates)
+        candidates = await self._index.search_lexical(organisation_id, query.terms, request.scope, depth)
+        best = [candidate.passage_id for candidate in candidates[:1]]
+        coverage = [query.coverage(terms) for terms in (await self._index.fetch_terms(organisation_id, best)).values()]
+        timings.retrieve = max(timings.retrieve, time.perf_counter() - analysed)
+        return _LexicalArm(query, max(coverage, default=0.0), candidates, _scores(candidates))
 
-    async def _fuse(self, organisation_id: str, dense: _Arm[Vectors] | None, lexical: _Arm[str] | None) -> list[Hit]:
+    async def _fuse(self, organisation_id: str, dense: _DenseArm | None, lexical: _LexicalArm | None) -> list[Hit]:
+        alpha = 1.0
         if dense and lexical:
-            missed_by_dense = [passage_id for passage_id in lexical.scores if passage_id not in dense.scores]
-            missed_by_lexical = [passage_id for passage_id in dense.scores if passage_id not in lexical.scores]
-            more_dense, more_lexical = await concurrently(
-                self._index.dense_scores(organisation_id, dense.query, missed_by_dense),
-                self._index.lexical_scores(organisation_id, lexical.query, missed_by_lexical),
-            )
-            dense.scores |= more_dense
-            lexical.scores |= more_lexical
+            await self._complete(organisation_id, dense, lexical)
+            alpha = dense_weight(coverage=lexical.coverage, tokens_a_word=dense.token_count / lexical.query.word_count)
         found = {candidate.passage_id: candidate for arm in (dense, lexical) if arm for candidate in arm.candidates}
         return [
             Hit(
@@ -160,8 +165,23 @@ class PassageSearch:
                 dense=fused.dense if dense else None,
                 lexical=fused.lexical if lexical else None,
             )
-            for fused in fuse(dense.scores if dense else None, lexical.scores if lexical else None)
+            for fused in fuse(dense.scores if dense else None, lexical.scores if lexical else None, alpha=alpha)
         ]
+
+    async def _complete(self, organisation_id: str, dense: _DenseArm, lexical: _LexicalArm) -> None:
+        """Give each arm the true scores of what only the other one listed."""
+        missed_by_dense = [passage_id for passage_id in lexical.scores if passage_id not in dense.scores]
+        missed_by_lexical = [passage_id for passage_id in dense.scores if passage_id not in lexical.scores]
+        more_dense, more_lexical = await concurrently(
+            self._index.dense_scores(organisation_id, dense.vector, missed_by_dense),
+            self._index.lexical_scores(organisation_id, lexical.query.terms, missed_by_lexical),
+        )
+        dense.scores |= more_dense
+        lexical.scores |= more_lexical
+
+
+def _scores(candidates: list[Candidate]) -> dict[str, float]:
+    return {candidate.passage_id: candidate.score for candidate in candidates}
 
 
 def _check(request: SearchRequest) -> None:

@@ -75,17 +75,16 @@ class MilvusIndex:
         return scores
 
     async def fetch_vectors(self, organisation_id: str, passage_ids: Sequence[str]) -> Mapping[str, Vectors]:
-        vectors: dict[str, Vectors] = {}
-        for part in _parts(passage_ids, _IDS_AT_ONCE):
-            rows = await self._query(expressions.of_passages(organisation_id, part), ["row_key", "dense"])
-            vectors |= {_passage_id(row["row_key"]): np.asarray(row["dense"], dtype=np.float32) for row in rows}
-        return vectors
+        rows = await self._fetch(organisation_id, passage_ids, ["row_key", "dense"])
+        return {_passage_id(row["row_key"]): np.asarray(row["dense"], dtype=np.float32) for row in rows}
+
+    async def fetch_terms(self, organisation_id: str, passage_ids: Sequence[str]) -> Mapping[str, str]:
+        rows = await self._fetch(organisation_id, passage_ids, ["row_key", "terms"])
+        return {_passage_id(row["row_key"]): row["terms"] for row in rows}
 
     async def find_missing(self, organisation_id: str, passage_ids: Sequence[str]) -> list[str]:
-        held: set[str] = set()
-        for part in _parts(passage_ids, _IDS_AT_ONCE):
-            rows = await self._query(expressions.of_passages(organisation_id, part), ["row_key"], strong=True)
-            held |= {_passage_id(row["row_key"]) for row in rows}
+        rows = await self._fetch(organisation_id, passage_ids, ["row_key"], strong=True)
+        held = {_passage_id(row["row_key"]) for row in rows}
         return [passage_id for passage_id in passage_ids if passage_id not in held]
 
     async def delete_document(self, organisation_id: str, document_id: str, before_generation: int | None) -> tuple[int, int]:
@@ -134,6 +133,14 @@ class MilvusIndex:
             )
             for hit in hits
         ]
+
+    async def _fetch(
+        self, organisation_id: str, passage_ids: Sequence[str], columns: list[str], *, strong: bool = False
+    ) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = []
+        for part in _parts(passage_ids, _IDS_AT_ONCE):
+            rows += await self._query(expressions.of_passages(organisation_id, part), columns, strong=strong)
+        return rows
 
     async def _query(self, expression: str, columns: list[str], *, strong: bool = False) -> list[dict[str, Any]]:
         consistency = {"consistency_level": "Strong"} if strong else {}

@@ -11,6 +11,7 @@ import re
 import threading
 import unicodedata
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import snowballstemmer
 from py3langid import langid
@@ -37,6 +38,29 @@ _DETECTION_CHARACTERS = 400
 _PLAUSIBLE = 0.15
 
 
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A query, analysed.
+
+    Attributes:
+        words: for each word that is no stop word, the terms that it may stand as in a passage.
+        word_count: words with the stop words, where characters of a script without spaces count as words.
+    """
+
+    words: tuple[tuple[str, ...], ...]
+    word_count: int
+
+    @property
+    def terms(self) -> str:
+        """What to search for; empty when there are only stop words."""
+        return " ".join(term for word in self.words for term in word)
+
+    def coverage(self, passage_terms: str) -> float:
+        """Share of the words that a passage has; 1 for a query without words."""
+        held = set(passage_terms.split())
+        return sum(not held.isdisjoint(word) for word in self.words) / len(self.words) if self.words else 1.0
+
+
 class Analyzer:
     """Turns text into terms. Safe to use from several threads."""
 
@@ -50,21 +74,22 @@ class Analyzer:
         text = _normalise(text)
         return " ".join(filter(None, map(self._vocabularies[self.detect(text)].__getitem__, _TOKEN.findall(text))))
 
-    def query_terms(self, text: str) -> str:
-        """A query's terms: each word's stems in every language.
+    def query(self, text: str) -> Query:
+        """A query's words, each with its terms in every language.
 
         A few words do not show their language, and the passages that answer them may be in another one. A passage carries one language's
-        stem of each of its words, so of a query word's stems it meets the right one; the others meet nothing. Empty when every word is a
-        stop word.
+        stem of each of its words, so of a query word's stems it meets the right one; the others meet nothing. Stop words of the languages
+        that the query may be in are left out.
         """
         text = _normalise(text)
         plausible = [code for code, probability in self._detector.rank(text) if probability >= _PLAUSIBLE]
-        terms: list[str] = []
-        for token in _TOKEN.findall(text):
+        tokens = _TOKEN.findall(text)
+        words = []
+        for token in tokens:
             if all(self._vocabularies[code][token] for code in plausible):
-                variants = dict.fromkeys(vocabulary[token] for vocabulary in self._vocabularies.values())
-                terms += dict.fromkeys(term for variant in variants for term in variant.split())
-        return " ".join(terms)
+                variants = (vocabulary[token].split() for vocabulary in self._vocabularies.values())
+                words.append(tuple(dict.fromkeys(term for variant in variants for term in variant)))
+        return Query(tuple(words), sum(map(_count_words, tokens)))
 
     def detect(self, text: str) -> str:
         """The ISO 639-1 code of the supported language that ``text`` looks most like."""
@@ -109,6 +134,10 @@ def _normalise(text: str) -> str:
 def _is_identifier(token: str, parts: list[str]) -> bool:
     """Whether a token with several parts also means something as a whole: ERR-4012, v2.3.1, ada@example.org, max_length."""
     return len(parts) > 1 and not _ELISION.search(token) and ("@" in token or "_" in token or any(letter.isdigit() for letter in token))
+
+
+def _count_words(token: str) -> int:
+    return sum(len(part) if _UNSPACED.match(part) else 1 for part in _PART.findall(token))
 
 
 def _pairs(characters: str) -> list[str]:
