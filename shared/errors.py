@@ -62,6 +62,10 @@ class AppError(Exception):
     def __str__(self) -> str:
         return f"{self.reason}: {self.message}"
 
+    def __hash__(self) -> int:
+        # Loggers and exception groups keep exceptions in sets.
+        return hash((self.reason, self.status, self.message))
+
 
 def invalid_argument(reason: str, message: str, *, field: str | None = None) -> AppError:
     """A request that can never succeed as it is; ``field`` names the part to change."""
