@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ class Stack:
     home: Path
     environment: dict[str, str]
     url: str
-    organisations: list[Organisation] = field(default_factory=list)
+    clients: list[httpx.Client] = field(default_factory=list)
 
     def lectern(self, *arguments: str, timeout: float = 300, check: bool = True) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
@@ -106,18 +107,18 @@ class Stack:
         return self.lectern("status", "--json", check=False).returncode == 0
 
     def client(self, key: str) -> httpx.Client:
-        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {key}"}, timeout=120)
+        """A client that is closed with the stack."""
+        self.clients.append(httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {key}"}, timeout=120))
+        return self.clients[-1]
 
-    @property
+    @cached_property
     def operator(self) -> httpx.Client:
         return self.client((self.home / "admin.key").read_text().strip())
 
     def new_organisation(self, name: str) -> Organisation:
         response = self.operator.post("/api/v1/organisations", json={"name": name})
         assert response.status_code == 201, response.text
-        made = Organisation(name, self.client(response.json()["api_key"]["key"]))
-        self.organisations.append(made)
-        return made
+        return Organisation(name, self.client(response.json()["api_key"]["key"]))
 
 
 @pytest.fixture(scope="session")
@@ -132,8 +133,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
     finally:
         stack.lectern("down", timeout=60, check=False)
-        for organisation in stack.organisations:
-            organisation.client.close()
+        for client in stack.clients:
+            client.close()
 
 
 @pytest.fixture

@@ -22,12 +22,12 @@ class Searcher(threading.Thread):
     def __init__(self, organisation: Organisation) -> None:
         super().__init__(daemon=True)
         self._organisation = organisation
-        self._stop = threading.Event()
+        self._told_to_stop = threading.Event()
         self.statuses: dict[int, int] = {}
         self.bodies: list[str] = []
 
     def run(self) -> None:
-        while not self._stop.is_set():
+        while not self._told_to_stop.is_set():
             try:
                 response = self._organisation.search("salinity of the reef", collections=["killed"])
             except httpx.TransportError:
@@ -37,7 +37,7 @@ class Searcher(threading.Thread):
                 self.bodies.append(response.text)
 
     def stop(self) -> None:
-        self._stop.set()
+        self._told_to_stop.set()
         self.join(60)
 
 
@@ -55,7 +55,7 @@ def test_killing_a_service_while_ingesting_loses_nothing_and_doubles_nothing(
     before = stack.pid(service)
     os.kill(before, signal.SIGKILL)
     eventually(lambda: stack.is_healthy() and stack.pid(service) != before, seconds=90, what=f"{service} is back")
-    ended = organisation.wait_for_job(job["id"], seconds=240)
+    ended = organisation.wait_for_job(job["job_id"], seconds=240)
     searcher.stop()
 
     assert (ended["state"], ended["done"], ended["total"]) == ("SUCCEEDED", 300, 300), ended

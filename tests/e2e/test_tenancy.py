@@ -17,9 +17,13 @@ PLACEHOLDERS = frozenset({"collection", "document", "passage", "job", "organisat
 METHODS = frozenset({"get", "post", "put", "patch", "delete"})
 # A body that each operation accepts, so that refusal is for the owner's sake and not for the body's.
 BODIES: dict[str, dict[str, Any]] = {
-    "PATCH /api/v1/collections/{collection}": {"description": "taken"},
-    "PATCH /api/v1/documents/{document}": {"name": "taken"},
-    "POST /api/v1/collections/{collection}/documents": {"text": "taken", "name": "taken"},
+    "PATCH /api/v1/collections/{collection}": {"json": {"description": "taken"}},
+    "PATCH /api/v1/documents/{document}": {"json": {"name": "taken"}},
+    "POST /api/v1/collections/{collection}/documents": {"json": {"text": "taken", "name": "taken"}},
+    "POST /api/v1/collections/{collection}/documents:batch": {
+        "content": b'{"text": "taken"}',
+        "headers": {"Content-Type": "application/x-ndjson"},
+    },
 }
 
 
@@ -34,18 +38,18 @@ class Owned:
 def fill_library(organisation: Organisation, word: str) -> Owned:
     collection = organisation.create_collection("shared-name")
     text = f"The {word} report says that the harbour crane was repaired in spring."
-    document = organisation.upload("shared-name", f"{word}.txt", text.encode(), wait="true").json()["document"]
+    document = organisation.upload("shared-name", f"{word}.txt", text.encode(), wait="true").json()
     job = organisation.client.get("/api/v1/jobs").json()["items"][0]
     hit = organisation.search(word).json()["hits"][0]
     mine = organisation.client.get("/api/v1/organisations").json()["items"][0]
     key = organisation.client.get("/api/v1/api-keys").json()["items"][0]
     values = {
-        "collection": collection["id"],
-        "document": document["id"],
+        "collection": collection["collection_id"],
+        "document": document["document_id"],
         "passage": hit["passage_id"],
-        "job": job["id"],
-        "organisation": mine["id"],
-        "api_key": key["id"],
+        "job": job["job_id"],
+        "organisation": mine["organisation_id"],
+        "api_key": key["api_key_id"],
     }
     return Owned(organisation, values)
 
@@ -74,8 +78,8 @@ def test_no_route_with_anothers_id_shows_or_changes_anything(stack: Stack, owner
     addressed = [(method, path) for method, path in operations(stack) if "{" in path]
     assert addressed
     for method, path in addressed:
-        body = BODIES.get(f"{method} {path}")
-        response = stranger.organisation.client.request(method, path.format(**owner.values), json=body)
+        sent = BODIES.get(f"{method} {path}", {})
+        response = stranger.organisation.client.request(method, path.format(**owner.values), **sent)
         assert response.status_code in {403, 404}, f"{method} {path}: {response.status_code} {response.text}"
         assert CANARY not in response.text, f"{method} {path}"
     fresh = owner.organisation.search(CANARY).json()["hits"]
@@ -105,7 +109,7 @@ def test_no_listing_or_query_shows_anothers_canary(stack: Stack, owner: Owned, s
 def test_the_same_collection_name_counts_only_ones_own(owner: Owned, stranger: Owned) -> None:
     for side in (owner, stranger):
         collection = side.organisation.client.get("/api/v1/collections/shared-name").json()
-        assert (collection["id"], collection["document_count"], collection["passage_count"]) == (side.values["collection"], 1, 1)
+        assert (collection["collection_id"], collection["document_count"], collection["passage_count"]) == (side.values["collection"], 1, 1)
 
 
 def test_no_operation_answers_without_a_key(stack: Stack, owner: Owned) -> None:
