@@ -48,8 +48,8 @@ def bring_up(home: Home, settings: LaptopSettings, console: Console, *, timeout_
     if running is not None:
         report = wait_until_ready(lambda: _still_running(home), console, timeout_seconds=timeout_seconds)
         return Started(report, by_us=False)
-    console.print(f"Starting Lectern in {home.path}", highlight=False, markup=False)
     launched = launch(home, settings)
+    console.print(f"Starting Lectern in {home.path}", highlight=False, markup=False)
     with _terminating_like_interrupt():
         try:
             return Started(wait_until_ready(launched.report, console, timeout_seconds=timeout_seconds), by_us=True)

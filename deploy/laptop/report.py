@@ -92,8 +92,8 @@ class StackReport:
 
     @property
     def parts(self) -> dict[str, ServiceReport]:
-        """Services and tasks together, in the order in which they start."""
-        return {**self.tasks, **self.services}
+        """Services and tasks together."""
+        return {**self.services, **self.tasks}
 
     @property
     def stale(self) -> bool:

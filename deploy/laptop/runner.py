@@ -185,7 +185,7 @@ class ServiceRunner:
                     answered = time.monotonic()
                 if ready_since is not None and time.monotonic() - answered > self._pace.silent_seconds:
                     return f"It had not answered for {self._pace.silent_seconds:g} s and was killed."
-                self._report_unready(str(problem), was_ready=ready_since is not None)
+                self._report_unready(problem, was_ready=ready_since is not None)
             else:
                 answered = time.monotonic()
                 ready_since = ready_since or answered
@@ -196,10 +196,12 @@ class ServiceRunner:
                     self._deaths = 0
             await asyncio.sleep(self._pace.probe_seconds if ready_since else self._pace.starting_probe_seconds)
 
-    def _report_unready(self, message: str, *, was_ready: bool) -> None:
+    def _report_unready(self, problem: NotReadyError | NoAnswerError, *, was_ready: bool) -> None:
         if was_ready:
-            self._set(State.ILL, message)
-        elif self.report.state is State.STARTING and self.report.message != message:
+            self._set(State.ILL, str(problem))
+            return
+        message = str(problem) if isinstance(problem, NotReadyError) else "Starting; it does not answer yet."
+        if self.report.state is State.STARTING and self.report.message != message:
             self._set(State.STARTING, message)
 
     def _report_death(self, problem: _Problem, pause: float, *, hopeless: bool) -> None:
