@@ -80,6 +80,14 @@ def gateway_busy() -> AppError:
     )
 
 
+def schema_outdated(found: str | None, wanted: str, command: str) -> AppError:
+    return AppError(
+        "DATABASE_SCHEMA_OUTDATED",
+        Status.FAILED_PRECONDITION,
+        f"The database has version {found or 'none'} of the schema `accounts`, and this program needs {wanted}. Run `{command}`.",
+    )
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """The one of ``known`` that ``name`` was most likely meant to be."""
     return difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)[0]

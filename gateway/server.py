@@ -16,6 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
+from gateway import migrations
 from gateway.adapters.accounts import PostgresAccounts, open_pool
 from gateway.adapters.answers import GeneratorAnswers
 from gateway.adapters.collections import IngestorCollections
@@ -36,7 +37,6 @@ from gateway.http.listener import listening
 from gateway.http.problems import ProblemMiddleware
 from gateway.http.request_context import RequestContextMiddleware
 from gateway.http.services import Services
-from gateway.migrations import runner as migrations
 from gateway.routes import accounts, ask, collections, documents, jobs, models, passages, search, system
 from gateway.settings import GatewaySettings
 from shared.errors import AppError
@@ -67,7 +67,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
         # From the outside in: what comes first sees everything, what comes last only what was let in.
         middleware=[
-            Middleware(RequestContextMiddleware),
+            Middleware(RequestContextMiddleware, process_context=structlog.contextvars.get_contextvars()),
             Middleware(ProblemMiddleware),
             Middleware(ConcurrencyMiddleware, limits=settings.limits),
             Middleware(AddressMiddleware),
@@ -87,10 +87,9 @@ async def serve(settings: GatewaySettings) -> AsyncIterator[RunningGateway]:
     """Serve until the context is left; then requests in work get ``timeouts.drain_seconds`` to end.
 
     Raises:
-        MigrationError: the database's schema is not the one that this code works with.
-        OSError: the address is taken, or the database cannot be reached.
+        AppError: DATABASE_SCHEMA_OUTDATED, or ACCOUNT_STORE_UNAVAILABLE when the database cannot be reached.
+        OSError: the address is taken or not of this machine.
     """
-    await migrations.require_head(settings.database_url.get_secret_value())
     async with AsyncExitStack() as stack:
         app = create_app(settings)
         app.state.services = services = await _open_services(settings, stack)
@@ -107,9 +106,9 @@ async def serve(settings: GatewaySettings) -> AsyncIterator[RunningGateway]:
 async def _open_services(settings: GatewaySettings, stack: AsyncExitStack) -> Services:
     key = settings.internal_key.get_secret_value().encode()
     timeouts = settings.timeouts
-    store = PostgresAccounts(
-        await stack.enter_async_context(open_pool(settings.database_url.get_secret_value(), settings.database_connections))
-    )
+    pool = await stack.enter_async_context(open_pool(settings.database_url.get_secret_value(), settings.database_connections))
+    store = PostgresAccounts(pool)
+    await store.require_schema(migrations.HEAD, migrations.UPGRADE_COMMAND)
     ingestor, embedder, generator = [
         await stack.enter_async_context(open_channel(target, CallerSigner(key)))
         for target in (settings.ingestor_target, settings.embedder_target, settings.generator_target)

@@ -10,18 +10,30 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import asyncpg
+import structlog
 
 from gateway.domain.accounts import ApiKey, Organisation, Position, Principal, Role
 from gateway.domain.api_keys import KeyText
 from gateway.domain.authentication import Credential
+from gateway.errors import schema_outdated
 from shared.errors import AppError, Status, unavailable
 
+log = structlog.get_logger()
 # asyncpg's classes take a type argument only in its stubs.
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 # Two gateways that start at the same time must not both create the first organisation.
 _BOOTSTRAP_LOCK = 0x6C656374_61636374
 _SECONDS = 10.0
+_UNREACHABLE = (
+    OSError,  # TimeoutError too: no answer, or no free connection in time
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InsufficientResourcesError,
+)
 
 
 def _statements() -> Mapping[str, str]:
@@ -36,9 +48,14 @@ _SQL = _statements()
 
 @asynccontextmanager
 async def open_pool(database_url: str, connections: int) -> AsyncIterator[Pool]:
-    """A pool of connections whose statements end within ten seconds."""
+    """A pool that connects when it is first used; its statements end within ten seconds."""
     async with asyncpg.create_pool(
-        database_url, min_size=1, max_size=connections, command_timeout=_SECONDS, server_settings={"application_name": "lectern-gateway"}
+        database_url,
+        min_size=0,
+        max_size=connections,
+        timeout=_SECONDS,
+        command_timeout=_SECONDS,
+        server_settings={"application_name": "lectern-gateway"},
     ) as pool:
         yield pool
 
@@ -51,6 +68,18 @@ class PostgresAccounts:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+
+    async def require_schema(self, version: str, command: str) -> None:
+        """Make sure that the database has ``version`` of the schema, or a later one, which still works with this code.
+
+        Raises:
+            AppError: DATABASE_SCHEMA_OUTDATED, which names ``command``.
+        """
+        async with self._connection() as connection:
+            known = await connection.fetchval(_SQL["has_schema"])
+            found = await connection.fetchval(_SQL["schema_version"]) if known else None
+        if found is None or found < version:
+            raise schema_outdated(found, version, command)
 
     async def is_ready(self) -> bool:
         async with self._connection() as connection:
@@ -124,7 +153,8 @@ class PostgresAccounts:
         try:
             async with self._pool.acquire(timeout=_SECONDS) as connection:
                 yield connection
-        except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.OperatorInterventionError) as error:
+        except _UNREACHABLE as error:
+            log.warning("account_store_unavailable", error=type(error).__name__)
             raise unavailable("account store") from error
 
 

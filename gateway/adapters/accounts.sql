@@ -1,3 +1,9 @@
+-- name: has_schema
+SELECT to_regclass('accounts.alembic_version') IS NOT NULL
+
+-- name: schema_version
+SELECT version_num FROM accounts.alembic_version
+
 -- name: any_organisation
 SELECT EXISTS (SELECT FROM accounts.organisation)
 

@@ -73,5 +73,5 @@ def _bind(listen: str) -> socket.socket:
         bound.bind((address, int(port)))
     except OSError as error:
         bound.close()
-        raise OSError(f"Cannot listen on {listen}: {error.strerror}. Set LECTERN_GATEWAY_LISTEN to a free address.") from error
+        raise OSError(f"cannot listen on {listen}, {error.strerror}. Set LECTERN_GATEWAY_LISTEN to a free address.") from error
     return bound

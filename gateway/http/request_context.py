@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
@@ -45,10 +46,10 @@ class RequestContextMiddleware:
     the request under it.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, process_context: Mapping[str, Any]) -> None:
+        """Bind ``process_context`` to the log lines of every request: its task begins with an empty context."""
         self._app = app
-        # A request's task begins with an empty context; what was bound for the process must be bound again.
-        self._process_context = structlog.contextvars.get_contextvars()
+        self._process_context = process_context
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

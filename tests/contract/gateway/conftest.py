@@ -11,9 +11,10 @@ import httpx
 import pytest
 import structlog
 
-from gateway.migrations import runner
+from gateway.migrations import FOLDER, SCHEMA
 from gateway.server import RunningGateway, serve
 from gateway.settings import GatewaySettings
+from shared.migrations import Migrations
 from shared.rpc.caller_signing import CallerSigner
 from shared.rpc.server import ServiceServer
 from shared.settings import load
@@ -47,8 +48,8 @@ def world(back: Back) -> World:
 @pytest.fixture(autouse=True, scope="session")
 def plain_logs() -> Iterator[None]:
     """Log lines as the product writes them; the library's default draws tracebacks with every variable, which takes seconds."""
-    processors = [structlog.contextvars.merge_contextvars, structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    structlog.configure(processors=processors)
+    processors: list[structlog.typing.Processor] = [structlog.contextvars.merge_contextvars, structlog.processors.format_exc_info]
+    structlog.configure(processors=[*processors, structlog.processors.JSONRenderer()])
     yield
     structlog.reset_defaults()
 
@@ -61,7 +62,7 @@ def migrated_url(postgres_url: str) -> str:
         connection = await asyncpg.connect(postgres_url)
         await connection.execute("CREATE DATABASE gateway_contract")
         await connection.close()
-        await runner.upgrade(url)
+        await Migrations(SCHEMA, FOLDER).upgrade(url)
 
     url = postgres_url.replace("/postgres?", "/gateway_contract?")
     asyncio.run(make())

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
@@ -30,8 +31,8 @@ async def test_a_file_arrives_byte_for_byte_with_its_name(client: httpx.AsyncCli
 
 @pytest.mark.parametrize("fields_first", [True, False])
 async def test_form_fields_count_on_either_side_of_the_file(client: httpx.AsyncClient, world: World, fields_first: bool) -> None:
-    fields = [("name", (None, "Bericht é")), ("external_id", (None, "r-1")), ("metadata", (None, '{"team": "a"}'))]
-    file = [("file", ("x.txt", b"hello", "text/plain"))]
+    fields: list[Any] = [("name", (None, "Bericht é")), ("external_id", (None, "r-1")), ("metadata", (None, '{"team": "a"}'))]
+    file: list[Any] = [("file", ("x.txt", b"hello", "text/plain"))]
     response = await client.post(DOCUMENTS, files=fields + file if fields_first else file + fields)
     body = response.json()
     assert (body["name"], body["external_id"], body["metadata"]) == ("Bericht é", "r-1", {"team": "a"})
@@ -94,9 +95,9 @@ async def test_base64_that_is_none_is_named(client: httpx.AsyncClient) -> None:
     ],
 )
 async def test_a_form_that_cannot_be_taken_in_is_refused_before_the_ingestor_hears_of_it(
-    client: httpx.AsyncClient, world: World, files: list[tuple[str, object]], reason: str
+    client: httpx.AsyncClient, world: World, files: list[Any], reason: str
 ) -> None:
-    response = await client.post(DOCUMENTS, files=files)  # type: ignore[arg-type]
+    response = await client.post(DOCUMENTS, files=files)
     assert (response.status_code, response.json()["reason"]) == (400, reason)
     assert world.requests["UploadDocument"] == []
 

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import asyncpg
+import pytest
+
+import shared.migrations
+from gateway.migrations import FOLDER, HEAD, SCHEMA
+from shared.migrations import Migrations
+
+COLUMNS = """
+    SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns
+    WHERE table_schema = 'accounts' AND table_name <> 'alembic_version' ORDER BY 1, 2
+"""
+MIGRATIONS = Migrations(SCHEMA, FOLDER)
+
+
+async def fetch(url: str, statement: str) -> list[tuple[Any, ...]]:
+    connection = await asyncpg.connect(url)
+    try:
+        return [tuple(row.values()) for row in await connection.fetch(statement)]
+    finally:
+        await connection.close()
+
+
+def test_the_version_that_the_gateway_asks_for_is_the_newest_there_is() -> None:
+    assert MIGRATIONS.head() == HEAD
+
+
+async def test_the_schema_goes_up_down_and_up_again(database_url: str) -> None:
+    assert await MIGRATIONS.current(database_url) is None
+    assert await MIGRATIONS.upgrade(database_url) == HEAD
+    first = await fetch(database_url, COLUMNS)
+    assert len(first) == 13
+    assert await MIGRATIONS.downgrade(database_url, "base") is None
+    assert await fetch(database_url, COLUMNS) == []
+    assert await MIGRATIONS.upgrade(database_url) == HEAD
+    assert await fetch(database_url, COLUMNS) == first
+
+
+async def test_a_filled_database_keeps_its_rows_when_it_is_upgraded_again(database_url: str) -> None:
+    await MIGRATIONS.upgrade(database_url)
+    await fetch(database_url, "INSERT INTO accounts.organisation (organisation_id, name) VALUES ('o', 'acme') RETURNING 1")
+    await MIGRATIONS.upgrade(database_url)
+    assert await fetch(database_url, "SELECT name FROM accounts.organisation") == [("acme",)]
+
+
+async def test_a_migration_that_cannot_get_its_lock_gives_up_and_changes_nothing(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await MIGRATIONS.upgrade(database_url)
+    monkeypatch.setattr(shared.migrations, "LOCK_TIMEOUT", "100ms")
+    holder = await asyncpg.connect(database_url)
+    async with holder.transaction():
+        await holder.execute("LOCK TABLE accounts.api_key IN ACCESS SHARE MODE")
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await MIGRATIONS.downgrade(database_url, "base")
+    await holder.close()
+    assert await MIGRATIONS.current(database_url) == HEAD
+
+
+def test_the_command_says_what_the_schema_is_at(database_url: str) -> None:
+    environment = os.environ | {"LECTERN_INTERNAL_KEY": "k" * 32, "LECTERN_GATEWAY_DATABASE_URL": database_url}
+
+    def migrate(*arguments: str) -> str:
+        command = [sys.executable, "-m", "gateway.migrations", *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+
+    assert [migrate("upgrade"), migrate("current"), migrate("downgrade", "base")] == [HEAD, HEAD, "none"]
