@@ -64,26 +64,28 @@ LANGUAGES = tuple(_FUNCTION_WORDS)
 # Words that stand in questions on any subject: a text that answers often says the same in others.
 _LIGHT_WORDS = {
     "en": """
-        able allow allowed already another answer apply ask available bad become begin best better big bring business buy call
-        called change check choose close come company correct count current currently cut day days different difference down
-        drop easy end evening everyone explain extra fail fake fall find first follow free full general good great group grow
-        hand hard hear help high hold hour hours include included instead job keep kind last late later learn leave less let
-        life line link list little live look lose low main matter maximum mean means minimum minute minutes money month months
-        morning move name need new next night normal offer ok open order part pay people permitted person place plan play
-        possible problem provide quick ready really reason receive right run second see send set several short show side simple
-        skip small sort spend staff start stay step stop sure system talk thing think time times total try turn type understand
-        usual usually wait want watch way week weeks whole work working works write wrong year years yet
+        employee employees employer colleague colleagues able allow allowed already another answer apply ask available bad
+        become begin best better big bring business buy call called change check choose close come company correct count current
+        currently cut day days different difference down drop easy end evening everyone explain extra fail fake fall find first
+        follow free full general good great group grow hand hard hear help high hold hour hours include included instead job
+        keep kind last late later learn leave less let life line link list little live look lose low main matter maximum mean
+        means minimum minute minutes money month months morning move name need new next night normal offer ok open order part
+        pay people permitted person place plan play possible problem provide quick ready really reason receive right run second
+        see send set several short show side simple skip small sort spend staff start stay step stop sure system talk thing
+        think time times total try turn type understand usual usually wait want watch way week weeks whole work working works
+        write wrong year years yet
     """,
     "fr": """
-        acheter aider ajouter aller an ans année années appeler appliquer apporter arrêter arrête attendre besoin bon bonne cas
-        certain certaine changer chercher choisir chose choses commencer comprendre compte conserver continuer côté créer
-        demander demande dernier dernière devenir différence différent donner durer entreprise envoyer espérer essayer fermer
-        fermé fin finir gagner gagne garder grand grande gros heure heures homme important indiquer jour journée jours lieu lire
-        long maison manière mettre mois moment monde montrer nom nouveau nouvelle obtenir occuper offrir ouvrir parler part
-        partie partir passer pays payer pendant penser perdre permettre personne personnes petit petite place point porter
-        possible pouvoir premier première prendre présenter problème proposer quelque quelques quitter raison recevoir rendre
-        répondre rester savoir semaine semaines sens service signifie signifier site sorte sortir tenir terminer tomber travail
-        travailler travaille trouver type utile venir vie vivre voir vouloir vrai
+        employé employés employeur salarié salariés collègue collègues acheter aider ajouter aller an ans année années appeler
+        appliquer apporter arrêter arrête attendre besoin bon bonne cas certain certaine changer chercher choisir chose choses
+        commencer comprendre compte conserver continuer côté créer demander demande dernier dernière devenir différence
+        différent donner durer entreprise envoyer espérer essayer fermer fermé fin finir gagner gagne garder grand grande gros
+        heure heures homme important indiquer jour journée jours lieu lire long maison manière mettre mois moment monde montrer
+        nom nouveau nouvelle obtenir occuper offrir ouvrir parler part partie partir passer pays payer pendant penser perdre
+        permettre personne personnes petit petite place point porter possible pouvoir premier première prendre présenter
+        problème proposer quelque quelques quitter raison recevoir rendre répondre rester savoir semaine semaines sens service
+        signifie signifier site sorte sortir tenir terminer tomber travail travailler travaille trouver type utile venir vie
+        vivre voir vouloir vrai
     """,
 }
 

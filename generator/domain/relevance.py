@@ -112,9 +112,15 @@ def score(question: str, passages: Sequence[SourcePassage], language: str) -> Sc
 
 def _cut(passage: SourcePassage, language: str) -> _Passage:
     pieces = units(passage.text)
-    own = [content_stems(passage.text[unit.start : unit.end], language) for unit in pieces]
+    own = [content_stems(_words_of(unit, passage.text), language) for unit in pieces]
     headings = content_stems(" ".join(passage.headings), language)
     return _Passage(passage, pieces, own, frozenset().union(*own), headings, content_stems(passage.document_name, language))
+
+
+def _words_of(unit: Unit, text: str) -> str:
+    """What a piece itself says: of a row its cells, without names of columns that every row repeats."""
+    piece = text[unit.start : unit.end]
+    return " ".join(cells(piece)) if unit.kind is UnitKind.ROW else piece
 
 
 def _question(question: str, passages: Sequence[_Passage], language: str) -> _Question:

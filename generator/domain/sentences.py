@@ -24,6 +24,7 @@ _HEADING = re.compile(
 )
 _NUMBERED = re.compile(r"\s*\d{1,3}[.)]\s+")
 _ITEM = re.compile(r"\s*(?:[-*•‣◦–]|\d{1,3}[.)]|[a-z]\))\s+\S")
+_FIELD = re.compile(r"[^:|]{1,80}: ")
 _PIPE_ROW = re.compile(r"\s*\|.*\|\s*$")
 _PIPE_RULE = re.compile(r"\s*\|(?:\s*:?-+:?\s*\|)+\s*$")
 # Texts are anybody's: none of these may take more than linear time, so no two repetitions can match the same characters.
@@ -127,6 +128,9 @@ def _units_of(text: str, block: list[_Line], heading: str, *, is_title: bool) ->
         yield Unit(start, end, UnitKind.HEADING)
     elif _PIPE_ROW.match(block[0].text) or _delimiter(block):
         yield from _rows(text, block, heading)
+    elif _is_record(text[start:end]):
+        names = " | ".join(name for name, _ in _record(text[start:end]))
+        yield Unit(start, end, UnitKind.ROW, heading, f"| {names} |" if len(names) <= _MAX_HEADER_CHARACTERS else "")
     elif _ITEM.match(block[0].text) and end - start <= MAX_ITEM_CHARACTERS:
         yield Unit(start, end, UnitKind.ITEM, heading)
     else:
@@ -176,12 +180,25 @@ def _is_abbreviation(sentence: str) -> bool:
 
 
 def cells(row: str) -> list[str]:
-    """The cells of a table row, without the space around them."""
+    """The cells of a table row, without the space around them; of a record its values."""
     line = row.strip()
+    if _is_record(line):
+        return [value for _, value in _record(line)]
     if line.startswith("|"):
         return [cell.strip() for cell in line.strip("|").split("|")]
     delimiter = max("\t;,", key=line.count)
     return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [""])]
+
+
+def _is_record(line: str) -> bool:
+    """Whether a line is a table row that carries the names of its columns: ``- date: 2026-05-01 | site: Grenoble``."""
+    fields = line.removeprefix("- ").split(" | ")
+    return line.startswith("- ") and "\n" not in line and len(fields) >= _MIN_DELIMITERS and all(_FIELD.match(field) for field in fields)
+
+
+def _record(line: str) -> list[tuple[str, str]]:
+    fields = (field.partition(": ") for field in line.removeprefix("- ").split(" | "))
+    return [(name.strip(), value.strip()) for name, _, value in fields]
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:

@@ -24,8 +24,8 @@ CHUNK_CHARACTERS = 900
 Block = tuple[tuple[str, ...], str]
 
 
-def questions() -> list[dict[str, Any]]:
-    loaded: list[dict[str, Any]] = yaml.safe_load((SAMPLES / "questions.yaml").read_text(encoding="utf-8"))
+def questions(path: Path) -> list[dict[str, Any]]:
+    loaded: list[dict[str, Any]] = yaml.safe_load(path.read_text(encoding="utf-8"))
     return loaded
 
 

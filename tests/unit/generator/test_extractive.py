@@ -70,6 +70,13 @@ def test_a_table_row_is_read_out_with_the_names_of_its_columns() -> None:
     assert text_of(answer("What is the limit per night in Paris?")).startswith("Place: Paris; Limit per night: €180 [1]")
 
 
+def test_a_row_that_carries_its_column_names_is_read_out_alike() -> None:
+    rows = SourcePassage(
+        "prices", "- product: HW-300 | list_price_gbp: 1890.00\n- product: HW-300 Marine | list_price_gbp: 2460.00", score=0.9
+    )
+    assert "product: HW-300 Marine; list price gbp: 2460.00 [1]" in text_of(answer("What is the price of the HW-300 Marine?", (rows,)))
+
+
 def test_an_error_code_is_answered_by_its_own_row() -> None:
     assert text_of(answer("HW-300 error E-14")) == "Code: E-14; Meaning: Foreign ultrasound received [1]"
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from generator.domain.engine import AnswerLimits, SourcePassage, TextDelta
 from generator.domain.extractive import select, written
-from tests.unit.generator.sample_passages import found, library, one_line, questions, with_score
+from tests.unit.generator.sample_passages import SAMPLES, found, library, one_line, questions, with_score
 
 PASSAGES_GIVEN = 8
+QUESTIONS = (SAMPLES / "questions.yaml", Path(__file__).with_name("further_questions.yaml"))
 
 
 def given(question: dict[str, Any]) -> list[SourcePassage]:
@@ -35,13 +39,15 @@ def answer(question: dict[str, Any]) -> str:
     return "".join(event.text for event in written(selection, passages, AnswerLimits()) if isinstance(event, TextDelta))
 
 
-def test_most_answerable_questions_are_answered_with_the_expected_words() -> None:
-    asked = [question for question in questions() if question["answerable"]]
+@pytest.mark.parametrize("path", QUESTIONS, ids=lambda path: path.stem)
+def test_most_answerable_questions_are_answered_with_the_expected_words(path: Path) -> None:
+    asked = [question for question in questions(path) if question["answerable"]]
     missed = [question["id"] for question in asked if one_line(question["answer"]) not in one_line(answer(question))]
     assert len(missed) <= 0.15 * len(asked), missed
 
 
-def test_most_unanswerable_questions_are_refused() -> None:
-    asked = [question for question in questions() if not question["answerable"]]
+@pytest.mark.parametrize("path", QUESTIONS, ids=lambda path: path.stem)
+def test_most_unanswerable_questions_are_refused(path: Path) -> None:
+    asked = [question for question in questions(path) if not question["answerable"]]
     answered = [question["id"] for question in asked if answer(question)]
     assert len(answered) <= 0.2 * len(asked), answered

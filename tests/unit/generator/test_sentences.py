@@ -106,3 +106,11 @@ def test_a_text_made_to_be_slow_is_not(text: str) -> None:
     units(text)
     # Linear work takes a fraction of a second here; quadratic work would take hours.
     assert time.process_time() - started < 10
+
+
+def test_a_row_that_carries_the_names_of_its_columns_is_a_row() -> None:
+    text = "- date: 2026-05-15 | site: Grenoble | name: Pont de l'Ascension\n- date: 2026-05-25 | site: Kendal | name: Spring holiday"
+    found = units(text)
+    assert [unit.kind for unit in found] == [UnitKind.ROW, UnitKind.ROW]
+    assert found[0].header == "| date | site | name |"
+    assert cells(text[found[0].start : found[0].end]) == ["2026-05-15", "Grenoble", "Pont de l'Ascension"]
