@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import structlog
 
@@ -17,7 +18,9 @@ async def supervise(name: str, run: Callable[[], Awaitable[None]]) -> None:
         try:
             await run()
         except Exception:
-            log.exception("loop_restarted", loop=name)
+            # A line that cannot be written must not end what it tells of.
+            with suppress(Exception):
+                log.exception("loop_restarted", loop=name)
         await asyncio.sleep(RESTART_SECONDS)
 
 

@@ -29,8 +29,10 @@ _JSONB_VERSION = b"\x01"
 _LOST = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncpg.OperatorInterventionError,
     asyncpg.InvalidCatalogNameError,
+    asyncpg.ObjectNotInPrerequisiteStateError,
     OSError,
 )
 _BUSY = (asyncpg.TooManyConnectionsError, asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError, asyncio.TimeoutError)
@@ -53,10 +55,10 @@ class Database:
         try:
             async with self._pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
                 yield connection
-        except _LOST as error:
-            raise unavailable("database") from error
         except _BUSY as error:
             raise too_busy("database", retry_after_seconds=1) from error
+        except _LOST as error:
+            raise unavailable("database") from error
         except _NUL as error:
             raise nul_character() from error
 

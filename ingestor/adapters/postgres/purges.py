@@ -52,7 +52,10 @@ DELETE_OBJECT = "DELETE FROM library.stored_object WHERE organisation_id = $1 AN
 DELETE_DOCUMENT = """
 DELETE FROM library.document WHERE organisation_id = $1 AND document_id = $2 AND deleted_time IS NOT NULL RETURNING collection_id
 """
-# The last document of a deleted collection takes its row along.
+# The last document of a deleted collection takes its row along; the lock lets one of two that are purged at once see that it is the last.
+LOCK_COLLECTION = """
+SELECT FROM library.collection WHERE organisation_id = $1 AND collection_id = $2 AND deleted_time IS NOT NULL FOR UPDATE
+"""
 DELETE_COLLECTION = """
 DELETE FROM library.collection c WHERE c.organisation_id = $1 AND c.collection_id = $2 AND c.deleted_time IS NOT NULL
     AND NOT EXISTS (SELECT FROM library.document d WHERE d.collection_id = c.collection_id)
@@ -133,4 +136,5 @@ async def _remove_unused(connection: Connection, organisation_id: str, keys: Seq
 async def _delete_document(connection: Connection, organisation_id: str, document_id: str) -> None:
     collection_id = await connection.fetchval(DELETE_DOCUMENT, organisation_id, document_id)
     if collection_id is not None:
+        await connection.execute(LOCK_COLLECTION, organisation_id, collection_id)
         await connection.execute(DELETE_COLLECTION, organisation_id, collection_id)

@@ -124,9 +124,13 @@ class Worker:
                 raise
             except ClaimLost:
                 log.info("claim_lost", stage=self._stage, tasks=len(claim.tasks))
+            except AppError as error:
+                # What another part is to blame for does not count against the tasks.
+                failure, delay = "" if passes(error) else error.reason, REDELIVERY_SECONDS
+                log.warning("stage_failed", stage=self._stage, tasks=len(claim.tasks), reason=error.reason, counted=bool(failure))
             except Exception as error:
-                failure, delay = _judge(error)
-                log.exception("stage_failed", stage=self._stage, tasks=len(claim.tasks), counted=bool(failure))
+                failure, delay = type(error).__name__, REDELIVERY_SECONDS
+                log.exception("stage_failed", stage=self._stage, tasks=len(claim.tasks), counted=True)
             else:
                 seconds = round(time.monotonic() - started, 3)
                 log.info("stage_done", stage=self._stage, tasks=len(claim.tasks), left=len(claim.held), seconds=seconds)
@@ -138,10 +142,3 @@ class Worker:
         except AppError as error:
             # The lease ends by itself, and the tasks come back then.
             log.warning("claim_not_released", stage=self._stage, reason=error.reason)
-
-
-def _judge(error: Exception) -> tuple[str, float]:
-    """What the queue is told of ``error``: a failure that counts against the tasks, or none when another part is to blame."""
-    if isinstance(error, AppError):
-        return ("", REDELIVERY_SECONDS) if passes(error) else (error.reason, REDELIVERY_SECONDS)
-    return type(error).__name__, REDELIVERY_SECONDS

@@ -28,44 +28,63 @@ _TOKEN = re.compile(r"\w+|[^\w\s]")
 class Row:
     """A passage as the index holds it; ``vector`` tells which text it was made from."""
 
-    organisation_id: str
     passage: index_pb2.Passage
     vector: str
 
 
 @dataclass(slots=True)
 class Index:
-    """The rows, what happened to them, and what is to go wrong next.
+    """One organisation's rows, what happened to them, and what is to go wrong next.
 
     Attributes:
         embedded: texts that went through the model, in order.
-        failures: raised by the next calls of a method, one each.
+        failures: raised by the next calls of a method, one each; None lets a call pass.
         lose: how many of the rows written next are acknowledged and forgotten.
         reject: texts that the model cannot embed.
+        deadly: texts whose request is never answered; `deadly_arrived` says that one has come in.
         open: cleared, every request to index waits.
         arrived: set when a request to index has come in.
     """
 
     rows: dict[str, Row] = field(default_factory=dict)
     embedded: list[str] = field(default_factory=list)
-    failures: dict[str, list[AppError]] = field(default_factory=dict)
+    failures: dict[str, list[AppError | None]] = field(default_factory=dict)
     lose: int = 0
     reject: set[str] = field(default_factory=set)
-    open: asyncio.Event = field(default_factory=asyncio.Event)
+    deadly: set[str] = field(default_factory=set)
+    deadly_arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    open: asyncio.Event = field(default_factory=lambda: _set(asyncio.Event()))
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     requests: int = 0
 
     def fail(self, method: str) -> None:
-        if self.failures.get(method):
-            raise self.failures[method].pop(0)
+        error = self.failures[method].pop(0) if self.failures.get(method) else None
+        if error is not None:
+            raise error
 
     def of(self, document_id: str) -> list[Row]:
         return sorted((row for row in self.rows.values() if row.passage.document_id == document_id), key=lambda row: row.passage.passage_id)
 
 
+def _set(event: asyncio.Event) -> asyncio.Event:
+    event.set()
+    return event
+
+
+class Indexes(dict[str, Index]):
+    """An index for each organisation, made when it is first asked for."""
+
+    def __missing__(self, organisation_id: str) -> Index:
+        self[organisation_id] = Index()
+        return self[organisation_id]
+
+    def of_caller(self) -> Index:
+        return self[current_caller().organisation_id]
+
+
 class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
-    def __init__(self, index: Index) -> None:
-        self._index = index
+    def __init__(self, indexes: Indexes) -> None:
+        self._indexes = indexes
 
     async def EmbedTexts(self, request: embedding_pb2.EmbedTextsRequest, context: Context) -> embedding_pb2.EmbedTextsResponse:
         raise NotImplementedError
@@ -77,12 +96,12 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         yield
 
     async def ListModels(self, request: embedding_pb2.ListModelsRequest, context: Context) -> embedding_pb2.ListModelsResponse:
-        self._index.fail("ListModels")
+        self._indexes.of_caller().fail("ListModels")
         model = embedding_pb2.Model(name=MODEL, revision="1", dimension=2, max_length_tokens=MAX_LENGTH_TOKENS)
         return embedding_pb2.ListModelsResponse(models=[model], current_model=MODEL)
 
     async def TokenizeTexts(self, request: embedding_pb2.TokenizeTextsRequest, context: Context) -> embedding_pb2.TokenizeTextsResponse:
-        self._index.fail("TokenizeTexts")
+        self._indexes.of_caller().fail("TokenizeTexts")
         starts = [np.array([match.start() for match in _TOKEN.finditer(text)], dtype="<u4") for text in request.texts]
         return embedding_pb2.TokenizeTextsResponse(
             texts=[embedding_pb2.TokenizedText(token_starts=array.tobytes()) for array in starts], model=MODEL
@@ -90,59 +109,63 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
 
 
 class IndexServicer(index_pb2_grpc.IndexServiceServicer):
-    def __init__(self, index: Index) -> None:
-        self._index = index
+    def __init__(self, indexes: Indexes) -> None:
+        self._indexes = indexes
 
     async def IndexPassages(
         self, request_iterator: AsyncIterator[index_pb2.IndexPassagesRequest], context: Context
     ) -> AsyncIterator[index_pb2.IndexPassagesResponse]:
+        index = self._indexes.of_caller()
         async for request in request_iterator:
-            self._index.requests += 1
-            self._index.arrived.set()
-            await self._index.open.wait()
-            self._index.fail("IndexPassages")
-            yield self._write(current_caller().organisation_id, list(request.passages))
+            index.requests += 1
+            index.arrived.set()
+            await index.open.wait()
+            index.fail("IndexPassages")
+            if index.deadly & {passage.text for passage in request.passages}:
+                index.deadly_arrived.set()
+                await asyncio.Event().wait()
+            yield self._write(index, list(request.passages))
 
-    def _write(self, organisation_id: str, passages: list[index_pb2.Passage]) -> index_pb2.IndexPassagesResponse:
+    def _write(self, index: Index, passages: list[index_pb2.Passage]) -> index_pb2.IndexPassagesResponse:
         response = index_pb2.IndexPassagesResponse(model=MODEL)
         for passage in passages:
             text = f"{passage.context}|{passage.text}"
-            source = self._index.rows.get(passage.take_vector_from)
-            if passage.text in self._index.reject:
+            source = index.rows.get(passage.take_vector_from)
+            if passage.text in index.reject:
                 response.rejected.append(index_pb2.RejectedPassage(passage_id=passage.passage_id, reason="VECTOR_NOT_FINITE"))
                 continue
-            if source is not None and source.organisation_id == organisation_id:
+            if source is not None:
                 response.reused_count += 1
                 text = source.vector
             else:
                 response.embedded_count += 1
-                self._index.embedded.append(passage.text)
+                index.embedded.append(passage.text)
             response.written_count += 1
-            if self._index.lose:
-                self._index.lose -= 1
+            if index.lose:
+                index.lose -= 1
             else:
-                self._index.rows[passage.passage_id] = Row(organisation_id, passage, text)
+                index.rows[passage.passage_id] = Row(passage, text)
         return response
 
     async def FindMissingPassages(
         self, request: index_pb2.FindMissingPassagesRequest, context: Context
     ) -> index_pb2.FindMissingPassagesResponse:
-        self._index.fail("FindMissingPassages")
-        missing = [passage_id for passage_id in request.passage_ids if passage_id not in self._index.rows]
+        index = self._indexes.of_caller()
+        index.fail("FindMissingPassages")
+        missing = [passage_id for passage_id in request.passage_ids if passage_id not in index.rows]
         return index_pb2.FindMissingPassagesResponse(missing_passage_ids=missing)
 
     async def DeleteDocument(self, request: index_pb2.DeleteDocumentRequest, context: Context) -> index_pb2.DeleteDocumentResponse:
-        self._index.fail("DeleteDocument")
-        organisation_id = current_caller().organisation_id
+        index = self._indexes.of_caller()
+        index.fail("DeleteDocument")
         doomed = [
             key
-            for key, row in self._index.rows.items()
-            if row.organisation_id == organisation_id
-            and row.passage.document_id == request.document_id
+            for key, row in index.rows.items()
+            if row.passage.document_id == request.document_id
             and (not request.before_generation or row.passage.generation < request.before_generation)
         ]
         for key in doomed:
-            del self._index.rows[key]
+            del index.rows[key]
         return index_pb2.DeleteDocumentResponse(deleted_count=len(doomed))
 
     async def Search(self, request: index_pb2.SearchRequest, context: Context) -> index_pb2.SearchResponse:
@@ -155,11 +178,11 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
 
 
 @asynccontextmanager
-async def serve_dictionary(index: Index, signer: CallerSigner, listen: str = "127.0.0.1:0") -> AsyncIterator[int]:
-    """Serve ``index``; gives the port."""
+async def serve_dictionary(indexes: Indexes, signer: CallerSigner, listen: str = "127.0.0.1:0") -> AsyncIterator[int]:
+    """Serve ``indexes``; gives the port."""
     server = ServiceServer("embedder", signer=signer, service_names=[])
-    embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(EmbeddingServicer(index), server.grpc_server)
-    index_pb2_grpc.add_IndexServiceServicer_to_server(IndexServicer(index), server.grpc_server)
+    embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(EmbeddingServicer(indexes), server.grpc_server)
+    index_pb2_grpc.add_IndexServiceServicer_to_server(IndexServicer(indexes), server.grpc_server)
     await server.start(listen)
     try:
         yield server.port

@@ -31,7 +31,7 @@ from shared.errors import AppError
 from shared.migrations import Migrations
 from shared.rpc.caller_signing import CallerSigner
 from shared.rpc.channel import acting_for, open_channel, peer_errors
-from tests.integration.ingestor.dictionary_embedder import Index
+from tests.integration.ingestor.dictionary_embedder import Index, Indexes
 
 Result = TypeVar("Result")
 WAIT_SECONDS = 20.0
@@ -45,10 +45,15 @@ class Library:
     organisation_id: str
     channel: grpc.aio.Channel
     database_url: str
-    index: Index
+    indexes: Indexes
 
     def for_organisation(self, organisation_id: str) -> Library:
-        return Library(organisation_id, self.channel, self.database_url, self.index)
+        return Library(organisation_id, self.channel, self.database_url, self.indexes)
+
+    @property
+    def index(self) -> Index:
+        """What the embedder keeps for the organisation."""
+        return self.indexes[self.organisation_id]
 
     @property
     def collections(self) -> Any:
@@ -195,11 +200,10 @@ def ingestor_settings(database_url: str, files: Path, internal_key: bytes, embed
 
 
 @asynccontextmanager
-async def open_library(settings: IngestorSettings, index: Index, *, migrate: bool = True) -> AsyncIterator[Library]:
+async def open_library(settings: IngestorSettings, indexes: Indexes) -> AsyncIterator[Library]:
     """Serve ``settings`` over a database with the newest schema, and call it as one organisation."""
     database_url = settings.database_url.get_secret_value()
-    if migrate:
-        await Migrations(SCHEMA, FOLDER).upgrade(database_url)
+    await Migrations(SCHEMA, FOLDER).upgrade(database_url)
     signer = CallerSigner(settings.internal_key.get_secret_value().encode())
     async with serve(settings) as running, open_channel(f"127.0.0.1:{running.port}", signer) as channel:
-        yield Library("acme", channel, database_url, index)
+        yield Library("acme", channel, database_url, indexes)

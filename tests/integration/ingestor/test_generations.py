@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from lectern.ingestor.v1 import documents_pb2, jobs_pb2
 from tests.integration.ingestor.library import Library, eventually, struct
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 READY = documents_pb2.DOCUMENT_STATE_READY
 SUCCEEDED = jobs_pb2.JOB_STATE_SUCCEEDED
 
 
-async def take_in(library: Library, content: str, **header: object) -> documents_pb2.Document:
-    uploaded = await library.upload(content, **{"name": "crane.txt", **header})
+async def take_in(library: Library, content: str, metadata: dict[str, Any] | None = None) -> documents_pb2.Document:
+    uploaded = await library.upload(content, name="crane.txt", metadata=metadata)
     await library.ended(uploaded.job.job_id)
     return await library.get(uploaded.document.document_id)
 
@@ -205,7 +210,7 @@ async def test_a_text_whose_title_changed_is_embedded_again(library: Library) ->
 
 
 async def test_two_organisations_keep_the_same_bytes_apart(library: Library) -> None:
-    other = library.for_organisation("other")
+    other = library.for_organisation(f"{library.organisation_id}-other")
     documents = []
     for side in (library, other):
         await side.create_collection()

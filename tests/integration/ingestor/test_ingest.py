@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from reportlab.pdfgen.canvas import Canvas
 
 from lectern.ingestor.v1 import documents_pb2, jobs_pb2, passages_pb2
 from tests.integration.ingestor.library import Library, struct
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 READY = documents_pb2.DOCUMENT_STATE_READY
 SUCCEEDED = jobs_pb2.JOB_STATE_SUCCEEDED
 
@@ -65,7 +67,7 @@ async def test_a_batch_becomes_searchable_as_one_job(library: Library) -> None:
     job = await library.ended(batch.job.job_id)
     assert (job.state, job.total_count, job.done_count, job.embedded_count) == (SUCCEEDED, 300, 300, 300), job
     assert (await library.get_collection()).passage_count == 300
-    rows = sorted(library.index.rows.values(), key=lambda row: row.passage.attributes.metadata["year"])
+    rows = sorted(library.index.rows.values(), key=lambda row: int(row.passage.context.split()[1]))
     assert rows[7].passage.context == "Abstract 7"
     [passage] = await library.read(rows[7].passage.passage_id)
     assert (passage.text, passage.external_id, passage.metadata["year"]) == ("Finding number 7.", "a-7", 7)

@@ -1,0 +1,138 @@
+"""Jobs are watched, cancelled and retried."""
+
+from __future__ import annotations
+
+import pytest
+
+from lectern.ingestor.v1 import documents_pb2, jobs_pb2
+from tests.integration.ingestor.library import Library, error_of
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+def entries(count: int) -> list[documents_pb2.BatchEntry]:
+    return [documents_pb2.BatchEntry(external_id=f"a-{number}", text=f"Text {number}") for number in range(count)]
+
+
+async def test_a_watcher_sees_the_job_run_and_end(library: Library) -> None:
+    await library.create_collection()
+    library.index.open.clear()
+    batch = await library.batch(entries(5))
+    states, counts = [], []
+    with library.calling():
+        async for response in library.jobs.WatchJob(jobs_pb2.WatchJobRequest(job_id=batch.job.job_id), timeout=20):
+            states.append(response.job.state)
+            counts.append(response.job.done_count)
+            if response.job.stage == jobs_pb2.TASK_STAGE_INDEX:
+                library.index.open.set()
+    assert states[-1] == jobs_pb2.JOB_STATE_SUCCEEDED
+    assert jobs_pb2.JOB_STATE_RUNNING in states
+    assert counts == sorted(counts)
+    assert counts[-1] == 5
+
+
+async def test_a_job_that_ended_is_sent_once(library: Library) -> None:
+    await library.create_collection()
+    batch = await library.batch(entries(1))
+    await library.ended(batch.job.job_id)
+    with library.calling():
+        responses = [response async for response in library.jobs.WatchJob(jobs_pb2.WatchJobRequest(job_id=batch.job.job_id), timeout=20)]
+    assert [response.job.done_count for response in responses] == [1]
+
+
+async def test_a_cancelled_job_stops_and_what_was_not_ready_is_not_searchable(library: Library) -> None:
+    await library.create_collection()
+    library.index.open.clear()
+    batch = await library.batch(entries(5))
+    await library.index.arrived.wait()
+    response = await library.call(library.jobs.CancelJob, jobs_pb2.CancelJobRequest(job_id=batch.job.job_id))
+    assert (response.job.state, response.job.done_count) == (jobs_pb2.JOB_STATE_CANCELLED, 5)
+    library.index.open.set()
+    listed = await library.call(library.documents.ListDocuments, documents_pb2.ListDocumentsRequest(collection="library"))
+    assert {document.state for document in listed.documents} == {documents_pb2.DOCUMENT_STATE_CANCELLED}
+    assert {document.reason for document in listed.documents} == {"JOB_CANCELLED"}
+    assert (await library.get_collection()).passage_count == 0
+
+
+async def test_cancelling_a_job_that_ended_changes_nothing(library: Library) -> None:
+    await library.create_collection()
+    batch = await library.batch(entries(1))
+    await library.ended(batch.job.job_id)
+    response = await library.call(library.jobs.CancelJob, jobs_pb2.CancelJobRequest(job_id=batch.job.job_id))
+    assert response.job.state == jobs_pb2.JOB_STATE_SUCCEEDED
+
+
+async def test_a_cancelled_job_is_done_when_it_is_retried(library: Library) -> None:
+    await library.create_collection()
+    library.index.open.clear()
+    batch = await library.batch(entries(5))
+    await library.index.arrived.wait()
+    await library.call(library.jobs.CancelJob, jobs_pb2.CancelJobRequest(job_id=batch.job.job_id))
+    library.index.open.set()
+    await library.call(library.jobs.RetryJob, jobs_pb2.RetryJobRequest(job_id=batch.job.job_id))
+    job = await library.ended(batch.job.job_id)
+    assert (job.state, job.total_count, job.passage_count) == (jobs_pb2.JOB_STATE_SUCCEEDED, 5, 5)
+    assert (await library.get_collection()).passage_count == 5
+
+
+async def test_retrying_a_failed_job_tries_only_what_failed(library: Library) -> None:
+    await library.create_collection()
+    library.index.reject.add("Text 3")
+    batch = await library.batch(entries(5))
+    job = await library.ended(batch.job.job_id)
+    assert (job.state, job.failed_count, job.done_count) == (jobs_pb2.JOB_STATE_FAILED, 1, 5)
+    assert [(failure.external_id, failure.reason) for failure in job.failures] == [("a-3", "VECTOR_NOT_FINITE")]
+    library.index.reject.clear()
+    before = len(library.index.embedded)
+    await library.call(library.jobs.RetryJob, jobs_pb2.RetryJobRequest(job_id=batch.job.job_id))
+    job = await library.ended(batch.job.job_id)
+    assert (job.state, list(job.failures)) == (jobs_pb2.JOB_STATE_SUCCEEDED, [])
+    assert library.index.embedded[before:] == ["Text 3"]
+    assert (await library.get_collection()).passage_count == 5
+
+
+async def test_retrying_leaves_alone_what_newer_content_has_replaced(library: Library) -> None:
+    await library.create_collection()
+    library.index.reject.add("Text 0")
+    failed = await library.batch(entries(1))
+    await library.ended(failed.job.job_id)
+    newer = await library.batch([documents_pb2.BatchEntry(external_id="a-0", text="Newer text")])
+    await library.ended(newer.job.job_id)
+    library.index.reject.clear()
+    response = await library.call(library.jobs.RetryJob, jobs_pb2.RetryJobRequest(job_id=failed.job.job_id))
+    assert response.job.state == jobs_pb2.JOB_STATE_FAILED
+    [document] = (await library.call(library.documents.ListDocuments, documents_pb2.ListDocumentsRequest(collection="library"))).documents
+    assert [passage.text for passage in await library.visible(document.document_id)] == ["Newer text"]
+
+
+async def test_jobs_are_listed_newest_first_in_pages(library: Library) -> None:
+    await library.create_collection()
+    await library.create_collection("other")
+    ids = [(await library.batch([documents_pb2.BatchEntry(external_id=str(n), text="Text")])).job.job_id for n in range(5)]
+    elsewhere = await library.batch([documents_pb2.BatchEntry(text="Text")], collection="other")
+    listed, token = [], ""
+    while True:
+        request = jobs_pb2.ListJobsRequest(page_size=2, page_token=token, collection="library")
+        page = await library.call(library.jobs.ListJobs, request)
+        listed += [job.job_id for job in page.jobs]
+        token = page.next_page_token
+        if not token:
+            break
+    assert listed == ids[::-1]
+    everything = await library.call(library.jobs.ListJobs, jobs_pb2.ListJobsRequest())
+    assert [job.job_id for job in everything.jobs] == [elsewhere.job.job_id, *listed]
+
+
+async def test_nobody_sees_or_steers_anothers_job(library: Library) -> None:
+    await library.create_collection()
+    batch = await library.batch(entries(1))
+    stranger = library.for_organisation(f"{library.organisation_id}-stranger")
+    job_id = batch.job.job_id
+    assert (await error_of(stranger.job(job_id))).reason == "JOB_NOT_FOUND"
+    for method, request in (
+        (stranger.jobs.CancelJob, jobs_pb2.CancelJobRequest(job_id=job_id)),
+        (stranger.jobs.RetryJob, jobs_pb2.RetryJobRequest(job_id=job_id)),
+    ):
+        assert (await error_of(stranger.call(method, request))).reason == "JOB_NOT_FOUND"
+    assert list((await stranger.call(stranger.jobs.ListJobs, jobs_pb2.ListJobsRequest())).jobs) == []
+    assert (await library.ended(job_id)).state == jobs_pb2.JOB_STATE_SUCCEEDED
