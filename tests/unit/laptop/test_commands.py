@@ -163,7 +163,7 @@ def test_up_shows_each_service_once_with_the_time_it_took(home: Home) -> None:
     )
     assert wait_until_ready(lambda: next(coming), console, timeout_seconds=10).healthy
     lines = [line.split() for line in written.getvalue().splitlines()]
-    assert lines == [["✓", "gateway", "ready", "in", "1.2", "s"], ["✓", "migrations", "done"]]
+    assert lines == [["✓", "migrations", "done"], ["✓", "gateway", "ready", "in", "1.2", "s"]]
 
 
 def test_up_ends_with_the_last_lines_of_a_service_that_keeps_failing(home: Home) -> None:
