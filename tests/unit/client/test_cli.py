@@ -126,7 +126,7 @@ def test_a_stack_that_does_not_run_is_said_at_once_with_the_way_to_start_it(lect
     ran = lectern("search", "x", "--url", f"http://127.0.0.1:{free_port()}")
     assert ran.code == 3
     assert "lectern up" in ran.err
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10  # the library itself would wait for 20 s
 
 
 def test_without_key_and_home_the_command_says_that_nothing_was_started(lectern: Lectern, monkeypatch: pytest.MonkeyPatch) -> None:

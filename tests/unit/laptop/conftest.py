@@ -24,7 +24,7 @@ FAST = Pace(
     slowest_restart_seconds=0.2,
     loop_deaths=3,
     stable_seconds=0.3,
-    silent_seconds=0.5,
+    silent_seconds=2.0,
 )
 # Answers each connection with the content of its health file: "ready", or what a test has written there.
 SERVICE = """
@@ -51,7 +51,7 @@ while True:
 """
 
 
-ANSWER_SECONDS = 0.2
+ANSWER_SECONDS = 1.0
 
 
 class Programmes:
@@ -121,7 +121,7 @@ class Watched:
         assert report is not None
         return report.parts[name]
 
-    async def until(self, name: str, holds: Callable[[ServiceReport], bool], seconds: float = 20.0) -> ServiceReport:
+    async def until(self, name: str, holds: Callable[[ServiceReport], bool], seconds: float = 60.0) -> ServiceReport:
         """The report of ``name`` as soon as it is as wanted; fails with what it was when that takes too long."""
         deadline = time.monotonic() + seconds
         while not holds(part := self.part(name)):
@@ -149,7 +149,7 @@ def supervised(home: Home) -> Supervised:
 
 
 async def _written(home: Home) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while StackReport.read(home.report) is None:
         assert time.monotonic() < deadline, "the supervisor wrote no report"
         await asyncio.sleep(0.01)
@@ -163,7 +163,7 @@ def until() -> Until:
     """Waits until something holds; fails when that takes too long."""
 
     async def wait(holds: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not holds():
             assert time.monotonic() < deadline, "it never came about"
             await asyncio.sleep(0.01)

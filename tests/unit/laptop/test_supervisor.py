@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,14 @@ from tests.unit.laptop.conftest import SERVICE, Programmes, Supervised, Until
 def _pid(part: ServiceReport) -> int:
     assert part.process is not None
     return part.process.pid
+
+
+@pytest.fixture
+def deaf_to_interrupts() -> Iterator[None]:
+    """What a shell does to a command that it runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 async def test_a_service_starts_only_when_what_it_needs_is_ready(programmes: Programmes, supervised: Supervised) -> None:
@@ -130,6 +139,19 @@ async def test_a_service_that_does_not_end_when_asked_is_killed(programmes: Prog
         pid = _pid(await stack.until("api", lambda part: part.state is State.READY))
     assert not psutil.pid_exists(pid)
     assert "api ended" not in programmes.events()
+
+
+async def test_a_supervisor_that_a_shell_made_deaf_to_interrupts_can_still_interrupt_its_children(
+    programmes: Programmes, supervised: Supervised, deaf_to_interrupts: None
+) -> None:
+    polite = SERVICE.replace("signal.signal(signal.SIGTERM, end)", "signal.signal(signal.SIGTERM, signal.SIG_IGN)").replace(
+        "while True:",
+        "if signal.getsignal(signal.SIGINT) is signal.default_int_handler:\n    signal.signal(signal.SIGINT, end)\nwhile True:",
+    )
+    spec = replace(programmes.service("api", script=polite), stop_signal=signal.SIGINT)
+    async with supervised(spec) as stack:
+        await stack.until("api", lambda part: part.state is State.READY)
+    assert "api ended" in programmes.events()
 
 
 async def test_what_a_dead_service_had_started_does_not_outlive_it(programmes: Programmes, supervised: Supervised, until: Until) -> None:
