@@ -39,8 +39,8 @@ def open_store(url: str) -> Any:
         return MemoryStore()
     try:
         return from_url(url)
-    except BaseError as error:
-        raise ValueError(f"{address.scheme}:// is no object store that can be used: {error}") from error
+    except (BaseError, ValueError) as error:
+        raise ValueError(f"The URL of the object store cannot be used: {error}") from error
 
 
 class ObjectContent:
@@ -81,4 +81,5 @@ class ObjectContent:
 
 
 def _path(organisation_id: str, key: str) -> str:
-    return f"{quote(organisation_id, safe='')}/{key}"
+    # The prefix keeps names like `..` from being read as steps.
+    return f"organisation-{quote(organisation_id, safe='')}/{key}"

@@ -72,8 +72,15 @@ class Library:
         return passages_pb2_grpc.PassageServiceStub(self.channel)
 
     @contextmanager
+    def calling_raw(self) -> Iterator[None]:
+        """Calls inside act for the organisation."""
+        with acting_for(Caller(self.organisation_id, "user:test")):
+            yield
+
+    @contextmanager
     def calling(self) -> Iterator[None]:
-        with acting_for(Caller(self.organisation_id, "user:test")), peer_errors("ingestor"):
+        """The same, with what calls raise turned into AppErrors."""
+        with self.calling_raw(), peer_errors("ingestor"):
             yield
 
     async def call(self, method: Callable[..., Awaitable[Result]], request: Any) -> Result:
@@ -195,6 +202,7 @@ def ingestor_settings(database_url: str, files: Path, internal_key: bytes, embed
         "parser_processes": 1,
         "queue": {"lease_seconds": 2.0, "poll_seconds": 0.2},
         "drain_seconds": 1.0,
+        "limits": {"document_bytes": 1024 * 1024},
     }
     return IngestorSettings(**(settings | changes))
 

@@ -1,0 +1,52 @@
+"""PassageService, through a real client and server."""
+
+from __future__ import annotations
+
+import pytest
+
+from lectern.ingestor.v1 import documents_pb2, passages_pb2
+from shared.errors import Status
+from tests.integration.ingestor.library import Library, error_of
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def passage_id(library: Library) -> str:
+    await library.create_collection()
+    batch = await library.batch([documents_pb2.BatchEntry(text="The crane.")])
+    await library.ended(batch.job.job_id)
+    [found] = library.index.rows
+    return found
+
+
+async def test_a_passage_is_found_by_its_id(library: Library) -> None:
+    request = passages_pb2.GetPassageRequest(passage_id=await passage_id(library))
+    response = await library.call(library.passages.GetPassage, request)
+    assert (response.passage.text, list(response.before), list(response.after)) == ("The crane.", [], [])
+
+
+async def test_anothers_passage_is_not_found(library: Library) -> None:
+    found = await passage_id(library)
+    stranger = library.for_organisation(f"{library.organisation_id}-stranger")
+    error = await error_of(stranger.call(stranger.passages.GetPassage, passages_pb2.GetPassageRequest(passage_id=found)))
+    assert (error.reason, error.status) == ("PASSAGE_NOT_FOUND", Status.NOT_FOUND)
+    assert await stranger.read(found) == []
+    assert len(await library.read(found)) == 1
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason"),
+    [
+        (passages_pb2.GetPassageRequest(passage_id="unknown"), "PASSAGE_NOT_FOUND"),
+        (passages_pb2.GetPassageRequest(passage_id="nul\0"), "NUL_CHARACTER"),
+        (passages_pb2.GetPassageRequest(passage_id="a", before_count=21), "TOO_MANY_PASSAGES"),
+        (passages_pb2.GetPassageRequest(passage_id="a", after_count=2**32 - 1), "TOO_MANY_PASSAGES"),
+    ],
+)
+async def test_a_request_that_cannot_be_answered_says_why(library: Library, request_: passages_pb2.GetPassageRequest, reason: str) -> None:
+    assert (await error_of(library.call(library.passages.GetPassage, request_))).reason == reason
+
+
+async def test_a_thousand_passages_can_be_asked_for_at_once_and_no_more(library: Library) -> None:
+    assert await library.read(*("unknown" for _ in range(1000))) == []
+    assert (await error_of(library.read(*("unknown" for _ in range(1001))))).reason == "TOO_MANY_PASSAGES"
