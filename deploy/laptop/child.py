@@ -103,8 +103,10 @@ class Child:
         self._signal(signal.SIGKILL)
 
     def _signal(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(number)
+        # Not through the library, which would first ask how the process stands and so take its exit status away from `wait`.
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, number)
 
     def _kill_group(self) -> None:
         # No new process gets a number that a group still has, so this reaches the child's descendants or nobody.
