@@ -20,15 +20,20 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deploy.laptop.milvus import EmbeddedMilvus
 from embedder.server import serve
 from embedder.settings import EmbedderSettings
-from lectern.embedder.v1 import index_pb2, index_pb2_grpc
+from lectern.embedder.v1 import index_pb2
+from lectern.embedder.v1.index_pb2_grpc import IndexServiceStub
 from shared.caller import Caller
+from shared.logging import configure_logging
 from shared.rpc.caller_signing import CallerSigner
 from shared.rpc.channel import acting_for, open_channel
+
+if TYPE_CHECKING:
+    from lectern.embedder.v1.index_pb2_grpc import IndexServiceAsyncStub
 
 DEPTH = 100
 CUTOFF = 10
@@ -76,7 +81,7 @@ def reciprocal_rank_fusion(*rankings: Sequence[str]) -> list[str]:
     return sorted(scores, key=lambda document: (-scores[document], document))
 
 
-async def measure(stub: index_pb2_grpc.IndexServiceStub, judged: JudgedSet) -> dict[str, float]:
+async def measure(stub: IndexServiceAsyncStub, judged: JudgedSet) -> dict[str, float]:
     """Index the set and search it in every way; mean nDCG@10 by way."""
     await _index(stub, judged)
     sums = {"dense": 0.0, "bm25": 0.0, "rrf": 0.0, "lectern": 0.0}
@@ -91,23 +96,23 @@ async def measure(stub: index_pb2_grpc.IndexServiceStub, judged: JudgedSet) -> d
 
 
 @asynccontextmanager
-async def running_embedder() -> AsyncIterator[index_pb2_grpc.IndexServiceStub]:
+async def running_embedder() -> AsyncIterator[IndexServiceAsyncStub]:
     """An embedder with an empty Milvus Lite behind it, and a client's stub to it."""
     key = secrets.token_hex(32)
-    with tempfile.TemporaryDirectory() as folder, Path(folder, "milvus.log").open("wb") as log:
-        milvus = EmbeddedMilvus(Path(folder, "milvus"), _free_port(), log)
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as log:
+        milvus = EmbeddedMilvus(Path(folder), _free_port(), log)
         milvus.start()
         try:
-            settings = EmbedderSettings(LECTERN_INTERNAL_KEY=key, listen="127.0.0.1:0", milvus_uri=milvus.uri)
+            settings = EmbedderSettings.model_validate({"LECTERN_INTERNAL_KEY": key, "listen": "127.0.0.1:0", "milvus_uri": milvus.uri})
             async with serve(settings) as service:
                 channel = open_channel(f"127.0.0.1:{service.port}", CallerSigner(key.encode()))
-                yield index_pb2_grpc.IndexServiceStub(channel)
+                yield IndexServiceStub(channel)
                 await channel.close()
         finally:
             milvus.stop()
 
 
-async def _index(stub: index_pb2_grpc.IndexServiceStub, judged: JudgedSet) -> None:
+async def _index(stub: IndexServiceAsyncStub, judged: JudgedSet) -> None:
     async def requests() -> AsyncIterator[index_pb2.IndexPassagesRequest]:
         for start in range(0, len(judged.documents), 64):
             yield index_pb2.IndexPassagesRequest(
@@ -130,7 +135,7 @@ async def _index(stub: index_pb2_grpc.IndexServiceStub, judged: JudgedSet) -> No
                 raise RuntimeError(f"The embedder refused {response.rejected[0].passage_id}: {response.rejected[0].reason}.")
 
 
-async def _search(stub: index_pb2_grpc.IndexServiceStub, judged: JudgedSet, text: str, mode: index_pb2.SearchMode.ValueType) -> list[str]:
+async def _search(stub: IndexServiceAsyncStub, judged: JudgedSet, text: str, mode: index_pb2.SearchMode.ValueType) -> list[str]:
     with acting_for(Caller(judged.name, "service:bench")):
         response = await stub.Search(index_pb2.SearchRequest(query=text, limit=DEPTH, mode=mode))
     return [hit.passage_id for hit in response.hits]
@@ -151,6 +156,7 @@ async def main() -> int:
     parser.add_argument("--json", type=Path, help="write {figure: value} here")
     parser.add_argument("--judged", type=Path, default=Path(__file__).parent / "judged", help="folder of the judged sets")
     arguments = parser.parse_args()
+    configure_logging("embedder", level="error", style="console")
     figures: dict[str, float] = {}
     below = False
     print(f"{'set':<12}{'queries':>8}{'dense':>9}{'BM25':>9}{'RRF(60)':>9}{'Lectern':>9}  over the better arm")

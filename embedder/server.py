@@ -23,6 +23,7 @@ from embedder.domain.encoding import EncoderFailed, Task
 from embedder.domain.index import VectorIndex
 from embedder.domain.indexing import PassageIndexer
 from embedder.domain.search import PassageSearch
+from embedder.domain.statistics import StatisticsCache
 from embedder.servicers.embedding import EmbeddingServicer
 from embedder.servicers.index import IndexServicer
 from embedder.settings import EmbedderSettings
@@ -67,7 +68,9 @@ async def serve(settings: EmbedderSettings) -> AsyncIterator[RunningService]:
     limits = BatchLimits(batch_tokens=settings.batch_tokens, queue_tokens=settings.queue_tokens)
     batcher = Batcher(limits, PrometheusObserver())
     embedder = TextEmbedder(model, tokenizer, batcher)
-    indexer, search = PassageIndexer(embedder, analyzer, index), PassageSearch(embedder, analyzer, index)
+    statistics = StatisticsCache(index)
+    indexer = PassageIndexer(embedder, analyzer, index, statistics)
+    search = PassageSearch(embedder, analyzer, index, statistics)
 
     signer = CallerSigner(settings.internal_key.get_secret_value().encode())
     server = ServiceServer("embedder", signer=signer, service_names=(EMBEDDING_SERVICE, INDEX_SERVICE))

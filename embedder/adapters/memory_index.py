@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from embedder.domain.analysis.query import Query
+from embedder.domain.bm25 import Bm25, TermStatistics
 from embedder.domain.encoding import Vectors
 from embedder.domain.filters import AllOf, AnyOf, Comparison, Filter, NoneOf, Operator, Scope
 from embedder.domain.passages import Candidate, IndexedPassage, JsonValue, PassageAttributes
-
-# The constants of BM25 that every store of ours is created with.
-BM25_K1 = 1.5
-BM25_B = 0.75
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    indexed: IndexedPassage
-    term_counts: Counter[str]
-    length: int
-
-    @property
-    def passage_id(self) -> str:
-        return self.indexed.passage.passage_id
 
 
 class MemoryIndex:
@@ -35,37 +19,28 @@ class MemoryIndex:
     physical_collection = "memory"
 
     def __init__(self) -> None:
-        self._organisations: dict[str, dict[str, _Row]] = {}
+        self._organisations: dict[str, dict[str, IndexedPassage]] = {}
 
     async def upsert(self, organisation_id: str, rows: Sequence[IndexedPassage]) -> None:
-        held = self._organisations.setdefault(organisation_id, {})
-        for row in rows:
-            terms = row.terms.split()
-            held[row.passage.passage_id] = _Row(row, Counter(terms), len(terms))
+        self._organisations.setdefault(organisation_id, {}).update({row.passage.passage_id: row for row in rows})
 
     async def search_dense(self, organisation_id: str, vector: Vectors, scope: Scope, limit: int) -> list[Candidate]:
-        return _best(((row, _cosine(vector, row.indexed.vector)) for row in self._in_scope(organisation_id, scope)), limit)
+        unit = _unit(vector)
+        scored = [(row, float(unit @ _unit(row.vector))) for row in self._in_scope(organisation_id, scope)]
+        return [_candidate(row, cosine=cosine) for row, cosine in _best(scored, limit)]
 
     async def search_lexical(self, organisation_id: str, terms: str, scope: Scope, limit: int) -> list[Candidate]:
-        scores = self._bm25(organisation_id, terms)
-        rows = (row for row in self._in_scope(organisation_id, scope) if row.passage_id in scores)
-        return _best(((row, scores[row.passage_id]) for row in rows), limit)
+        statistics = TermStatistics(row.terms for row in self._rows(organisation_id).values())
+        bm25 = Bm25(Query(tuple((term,) for term in terms.split()), 1), statistics)
+        scored = [(row, bm25.score(row.terms)) for row in self._in_scope(organisation_id, scope)]
+        return [_candidate(row, vector=_unit(row.vector)) for row, score in _best(scored, limit) if score > 0]
 
-    async def dense_scores(self, organisation_id: str, vector: Vectors, passage_ids: Sequence[str]) -> dict[str, float]:
-        rows = self._rows(organisation_id)
-        return {held: _cosine(vector, rows[held].indexed.vector) for held in passage_ids if held in rows}
-
-    async def lexical_scores(self, organisation_id: str, terms: str, passage_ids: Sequence[str]) -> dict[str, float]:
-        scores = self._bm25(organisation_id, terms)
-        return {passage_id: scores[passage_id] for passage_id in passage_ids if passage_id in scores}
+    async def sample_terms(self, organisation_id: str, count: int) -> list[str]:
+        return [row.terms for row in self._rows(organisation_id).values()][:count]
 
     async def fetch_vectors(self, organisation_id: str, passage_ids: Sequence[str]) -> Mapping[str, Vectors]:
         rows = self._rows(organisation_id)
-        return {held: rows[held].indexed.vector for held in passage_ids if held in rows}
-
-    async def fetch_terms(self, organisation_id: str, passage_ids: Sequence[str]) -> Mapping[str, str]:
-        rows = self._rows(organisation_id)
-        return {held: rows[held].indexed.terms for held in passage_ids if held in rows}
+        return {held: _unit(rows[held].vector) for held in passage_ids if held in rows}
 
     async def find_missing(self, organisation_id: str, passage_ids: Sequence[str]) -> list[str]:
         held = self._rows(organisation_id)
@@ -76,8 +51,7 @@ class MemoryIndex:
         doomed = [
             passage_id
             for passage_id, row in rows.items()
-            if row.indexed.passage.document_id == document_id
-            and (before_generation is None or row.indexed.passage.generation < before_generation)
+            if row.passage.document_id == document_id and (before_generation is None or row.passage.generation < before_generation)
         ]
         for passage_id in doomed:
             del rows[passage_id]
@@ -85,7 +59,7 @@ class MemoryIndex:
 
     async def count(self, organisation_id: str, collection_id: str | None) -> int:
         rows = self._rows(organisation_id).values()
-        return sum(collection_id in (None, row.indexed.passage.attributes.collection_id) for row in rows)
+        return sum(collection_id in (None, row.passage.attributes.collection_id) for row in rows)
 
     async def is_serving(self) -> bool:
         return True
@@ -93,44 +67,31 @@ class MemoryIndex:
     async def close(self) -> None:
         self._organisations.clear()
 
-    def _rows(self, organisation_id: str) -> dict[str, _Row]:
+    def _rows(self, organisation_id: str) -> dict[str, IndexedPassage]:
         return self._organisations.get(organisation_id, {})
 
-    def _in_scope(self, organisation_id: str, scope: Scope) -> Iterable[_Row]:
+    def _in_scope(self, organisation_id: str, scope: Scope) -> Iterable[IndexedPassage]:
         for row in self._rows(organisation_id).values():
-            attributes = row.indexed.passage.attributes
+            attributes = row.passage.attributes
             if (
                 (not scope.collection_ids or attributes.collection_id in scope.collection_ids)
                 and attributes.access_set_id in (0, *scope.access_set_ids)
-                and (scope.filter is None or _holds(scope.filter, row.indexed.passage.document_id, attributes))
+                and (scope.filter is None or _holds(scope.filter, row.passage.document_id, attributes))
             ):
                 yield row
 
-    def _bm25(self, organisation_id: str, terms: str) -> dict[str, float]:
-        """Scores of every passage that shares a term with the query.
 
-        Source: Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009, with the idf that stays positive.
-        """
-        rows = self._rows(organisation_id).values()
-        mean_length = sum(row.length for row in rows) / max(len(rows), 1)
-        scores: dict[str, float] = {}
-        for term, weight in Counter(terms.split()).items():
-            matching = [row for row in rows if term in row.term_counts]
-            idf = math.log((len(rows) - len(matching) + 0.5) / (len(matching) + 0.5) + 1)
-            for row in matching:
-                count = row.term_counts[term]
-                saturated = count * (BM25_K1 + 1) / (count + BM25_K1 * (1 - BM25_B + BM25_B * row.length / mean_length))
-                scores[row.passage_id] = scores.get(row.passage_id, 0.0) + weight * idf * saturated
-        return scores
+def _candidate(row: IndexedPassage, *, cosine: float | None = None, vector: Vectors | None = None) -> Candidate:
+    return Candidate(row.passage.passage_id, row.passage.document_id, row.passage.generation, row.terms, cosine, vector)
 
 
-def _best(scored: Iterable[tuple[_Row, float]], limit: int) -> list[Candidate]:
-    ranked = sorted(scored, key=lambda each: (-each[1], each[0].passage_id))[:limit]
-    return [Candidate(row.passage_id, row.indexed.passage.document_id, row.indexed.passage.generation, score) for row, score in ranked]
+def _best(scored: list[tuple[IndexedPassage, float]], limit: int) -> list[tuple[IndexedPassage, float]]:
+    return sorted(scored, key=lambda each: (-each[1], each[0].passage.passage_id))[:limit]
 
 
-def _cosine(left: Vectors, right: Vectors) -> float:
-    return float(np.dot(left, right) / (np.linalg.norm(left) * np.linalg.norm(right)))
+def _unit(vector: Vectors) -> Vectors:
+    unit: Vectors = vector / np.linalg.norm(vector)
+    return unit
 
 
 def _holds(condition: Filter, document_id: str, attributes: PassageAttributes) -> bool:

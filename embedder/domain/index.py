@@ -26,7 +26,7 @@ class VectorIndex(Protocol):
         ...
 
     async def search_dense(self, organisation_id: str, vector: Vectors, scope: Scope, limit: int) -> list[Candidate]:
-        """The nearest passages by cosine, best first.
+        """The nearest passages by cosine, best first, each with its cosine.
 
         Shapes:
             vector: (dimension,).
@@ -34,23 +34,15 @@ class VectorIndex(Protocol):
         ...
 
     async def search_lexical(self, organisation_id: str, terms: str, scope: Scope, limit: int) -> list[Candidate]:
-        """The passages with the best BM25 scores, best first; only those that share a term with the query."""
+        """Passages that share terms with the query, the best first by the store's own measure, each with its vector."""
         ...
 
-    async def dense_scores(self, organisation_id: str, vector: Vectors, passage_ids: Sequence[str]) -> dict[str, float]:
-        """Cosine similarity of the given passages; those that are not held are left out."""
-        ...
-
-    async def lexical_scores(self, organisation_id: str, terms: str, passage_ids: Sequence[str]) -> dict[str, float]:
-        """BM25 scores of the given passages, on the scale of `search_lexical`; those that share no term are left out."""
+    async def sample_terms(self, organisation_id: str, count: int) -> list[str]:
+        """Terms of about ``count`` of the organisation's passages, or of all when there are fewer."""
         ...
 
     async def fetch_vectors(self, organisation_id: str, passage_ids: Sequence[str]) -> Mapping[str, Vectors]:
-        """Stored vectors by passage id; those that are not held are left out."""
-        ...
-
-    async def fetch_terms(self, organisation_id: str, passage_ids: Sequence[str]) -> Mapping[str, str]:
-        """Stored terms by passage id; those that are not held are left out."""
+        """Stored vectors by passage id, of length 1; those that are not held are left out."""
         ...
 
     async def find_missing(self, organisation_id: str, passage_ids: Sequence[str]) -> list[str]:

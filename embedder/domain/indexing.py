@@ -15,6 +15,7 @@ from embedder.domain.embedding import TextEmbedder, Urgency
 from embedder.domain.encoding import Task, Vectors
 from embedder.domain.index import VectorIndex
 from embedder.domain.passages import IndexedPassage, Passage
+from embedder.domain.statistics import StatisticsCache
 from shared.errors import AppError
 
 MAX_PASSAGES = 512
@@ -49,10 +50,11 @@ class IndexedBatch:
 class PassageIndexer:
     """Writes passages: vectors from the model, or taken over where the text did not change; terms from the analysis."""
 
-    def __init__(self, embedder: TextEmbedder, analyzer: Analyzer, index: VectorIndex) -> None:
+    def __init__(self, embedder: TextEmbedder, analyzer: Analyzer, index: VectorIndex, statistics: StatisticsCache) -> None:
         self._embedder = embedder
         self._analyzer = analyzer
         self._index = index
+        self._statistics = statistics
 
     async def index_stream(
         self, organisation_id: str, requests: AsyncIterable[Sequence[Passage]], *, seconds_left: float | None
@@ -88,6 +90,7 @@ class PassageIndexer:
         rows = [IndexedPassage(passage, vectors[passage.passage_id], line) for passage, line in zip(written, terms, strict=True)]
         if rows:
             await self._index.upsert(organisation_id, rows)
+            self._statistics.add(organisation_id, terms)
         return IndexedBatch(len(embedded), len(reused), rejected)
 
     async def _reusable(self, organisation_id: str, passages: Sequence[Passage]) -> dict[str, Vectors]:

@@ -71,13 +71,19 @@ class IndexedPassage:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A passage that one arm found.
+    """A passage that one arm proposes, with what the other arm's measure needs.
+
+    Shapes:
+        vector: (dimension,), of length 1.
 
     Attributes:
-        score: cosine similarity of the dense arm, BM25 of the lexical one; larger is better.
+        cosine: similarity to the query; None from the lexical arm, which has the vector instead.
+        vector: None from the dense arm.
     """
 
     passage_id: str
     document_id: str
     generation: int
-    score: float
+    terms: str
+    cosine: float | None = None
+    vector: Vectors | None = None

@@ -7,9 +7,13 @@ import time
 from dataclasses import dataclass, field
 from enum import Enum
 
+import numpy as np
+
 from embedder import errors
-from embedder.domain.analysis.analyzer import Analyzer, Query
+from embedder.domain.analysis.analyzer import Analyzer
+from embedder.domain.analysis.query import Query
 from embedder.domain.batching import Lane
+from embedder.domain.bm25 import Bm25
 from embedder.domain.concurrency import concurrently
 from embedder.domain.embedding import TextEmbedder, Urgency
 from embedder.domain.encoding import Task, Vectors
@@ -17,6 +21,7 @@ from embedder.domain.filters import Scope
 from embedder.domain.fusion import dense_weight, fuse
 from embedder.domain.index import VectorIndex
 from embedder.domain.passages import Candidate
+from embedder.domain.statistics import StatisticsCache
 
 MAX_LIMIT = 1_000
 MAX_DEPTH = 10_000
@@ -75,33 +80,14 @@ class SearchResult:
     timings: SearchTimings = field(default_factory=SearchTimings)
 
 
-@dataclass(slots=True)
-class _DenseArm:
-    """What the dense arm asked with and found. Scores grow by those of the other arm's passages."""
-
-    vector: Vectors
-    token_count: int
-    candidates: list[Candidate]
-    scores: dict[str, float]
-
-
-@dataclass(slots=True)
-class _LexicalArm:
-    """What the lexical arm asked with and found. Scores grow by those of the other arm's passages."""
-
-    query: Query
-    coverage: float
-    candidates: list[Candidate]
-    scores: dict[str, float]
-
-
 class PassageSearch:
-    """Runs both arms at once, completes each arm's list with the other's passages, and fuses."""
+    """Lets both arms propose candidates at once, measures every candidate by both, and fuses."""
 
-    def __init__(self, embedder: TextEmbedder, analyzer: Analyzer, index: VectorIndex) -> None:
+    def __init__(self, embedder: TextEmbedder, analyzer: Analyzer, index: VectorIndex, statistics: StatisticsCache) -> None:
         self._embedder = embedder
         self._analyzer = analyzer
         self._index = index
+        self._statistics = statistics
 
     async def search(self, organisation_id: str, request: SearchRequest) -> SearchResult:
         """Search one organisation's passages. The query is plain text.
@@ -117,7 +103,7 @@ class PassageSearch:
             self._run_dense(organisation_id, request, depth, timings), self._run_lexical(organisation_id, request, depth, timings)
         )
         started = time.perf_counter()
-        ranked = await self._fuse(organisation_id, dense, lexical)
+        ranked = await asyncio.to_thread(_rank, dense, lexical)
         timings.fuse = time.perf_counter() - started
         end = request.offset + request.limit
         return SearchResult(ranked[request.offset : end], has_more=len(ranked) > end, timings=timings)
@@ -133,7 +119,7 @@ class PassageSearch:
         candidates = await self._index.search_dense(organisation_id, vector, request.scope, depth)
         timings.embed = embedded - started
         timings.retrieve = max(timings.retrieve, time.perf_counter() - embedded)
-        return _DenseArm(vector, len(tokens), candidates, _scores(candidates))
+        return _DenseArm(vector, len(tokens), candidates)
 
     async def _run_lexical(self, organisation_id: str, request: SearchRequest, depth: int, timings: SearchTimings) -> _LexicalArm | None:
         if request.mode is Mode.DENSE:
@@ -145,43 +131,58 @@ class PassageSearch:
         if not query.words:
             return None
         candidates = await self._index.search_lexical(organisation_id, query.terms, request.scope, depth)
-        best = [candidate.passage_id for candidate in candidates[:1]]
-        coverage = [query.coverage(terms) for terms in (await self._index.fetch_terms(organisation_id, best)).values()]
+        statistics = await self._statistics.get(organisation_id)
         timings.retrieve = max(timings.retrieve, time.perf_counter() - analysed)
-        return _LexicalArm(query, max(coverage, default=0.0), candidates, _scores(candidates))
+        return _LexicalArm(query, Bm25(query, statistics), candidates)
 
-    async def _fuse(self, organisation_id: str, dense: _DenseArm | None, lexical: _LexicalArm | None) -> list[Hit]:
-        alpha = 1.0
-        if dense and lexical:
-            await self._complete(organisation_id, dense, lexical)
-            alpha = dense_weight(coverage=lexical.coverage, tokens_a_word=dense.token_count / lexical.query.word_count)
-        found = {candidate.passage_id: candidate for arm in (dense, lexical) if arm for candidate in arm.candidates}
-        return [
-            Hit(
-                passage_id=fused.passage_id,
-                document_id=found[fused.passage_id].document_id,
-                generation=found[fused.passage_id].generation,
-                score=fused.fused,
-                dense=fused.dense if dense else None,
-                lexical=fused.lexical if lexical else None,
-            )
-            for fused in fuse(dense.scores if dense else None, lexical.scores if lexical else None, alpha=alpha)
-        ]
 
-    async def _complete(self, organisation_id: str, dense: _DenseArm, lexical: _LexicalArm) -> None:
-        """Give each arm the true scores of what only the other one listed."""
-        missed_by_dense = [passage_id for passage_id in lexical.scores if passage_id not in dense.scores]
-        missed_by_lexical = [passage_id for passage_id in dense.scores if passage_id not in lexical.scores]
-        more_dense, more_lexical = await concurrently(
-            self._index.dense_scores(organisation_id, dense.vector, missed_by_dense),
-            self._index.lexical_scores(organisation_id, lexical.query.terms, missed_by_lexical),
+@dataclass(frozen=True, slots=True)
+class _DenseArm:
+    """What the dense arm asked with and found."""
+
+    vector: Vectors
+    token_count: int
+    candidates: list[Candidate]
+
+    def measure(self, candidate: Candidate) -> float:
+        """The candidate's cosine to the query, whichever arm proposed it."""
+        if candidate.vector is None:
+            return candidate.cosine or 0.0
+        return float(self.vector @ candidate.vector / np.linalg.norm(self.vector))
+
+
+@dataclass(frozen=True, slots=True)
+class _LexicalArm:
+    """What the lexical arm asked with and found."""
+
+    query: Query
+    bm25: Bm25
+    candidates: list[Candidate]
+
+    def coverage(self) -> float:
+        """How much of the query its best match has."""
+        return max((self.bm25.coverage(candidate.terms) for candidate in self.candidates[:1]), default=0.0)
+
+
+def _rank(dense: _DenseArm | None, lexical: _LexicalArm | None) -> list[Hit]:
+    """Every candidate of both arms, measured by both, best first."""
+    candidates = {candidate.passage_id: candidate for arm in (lexical, dense) if arm for candidate in arm.candidates}
+    cosines = {passage_id: dense.measure(candidate) for passage_id, candidate in candidates.items()} if dense else None
+    bm25 = {passage_id: lexical.bm25.score(candidate.terms) for passage_id, candidate in candidates.items()} if lexical else None
+    alpha = 1.0
+    if dense and lexical:
+        alpha = dense_weight(coverage=lexical.coverage(), tokens_a_word=dense.token_count / lexical.query.length)
+    return [
+        Hit(
+            passage_id=fused.passage_id,
+            document_id=candidates[fused.passage_id].document_id,
+            generation=candidates[fused.passage_id].generation,
+            score=fused.fused,
+            dense=fused.dense if dense else None,
+            lexical=fused.lexical if lexical else None,
         )
-        dense.scores |= more_dense
-        lexical.scores |= more_lexical
-
-
-def _scores(candidates: list[Candidate]) -> dict[str, float]:
-    return {candidate.passage_id: candidate.score for candidate in candidates}
+        for fused in fuse(cosines, bm25, alpha=alpha)
+    ]
 
 
 def _check(request: SearchRequest) -> None:

@@ -7,6 +7,7 @@ value can end its literal.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from urllib.parse import quote
 
 from embedder.domain.filters import FIELDS, AllOf, AnyOf, Comparison, FieldType, Filter, NoneOf, Operator, Scope, Value
 
@@ -17,7 +18,12 @@ _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r", "\t
 
 def row_key(organisation_id: str, passage_id: str) -> str:
     """The primary key: a passage id that another organisation chose can never meet this one's row."""
-    return f"{organisation_id}/{passage_id}"
+    return f"{quote(organisation_id, safe='')}/{passage_id}"
+
+
+def passage_id(key: str) -> str:
+    """The passage id that a primary key was made of."""
+    return key.partition("/")[2]
 
 
 def literal(value: Value) -> str:
@@ -51,6 +57,21 @@ def of_scope(organisation_id: str, scope: Scope) -> str:
     if scope.filter is not None:
         conditions.append(condition(scope.filter))
     return of_organisation(organisation_id, *conditions)
+
+
+def of_slice(organisation_id: str, share: float, *, start: float) -> str:
+    """About a share of the organisation's rows: passage ids are hashes, so those between two of them are a fair sample.
+
+    Args:
+        organisation_id: whose rows.
+        share: how many of them, between 0 and 1; 1 for all.
+        start: where in the space of ids the slice begins, between 0 and 1.
+    """
+    if share >= 1:
+        return of_organisation(organisation_id)
+    first = start * (1 - share)
+    bounds = (literal(row_key(organisation_id, f"{int(edge * 0xFFFFFFFF):08x}")) for edge in (first, first + share))
+    return of_organisation(organisation_id, "row_key >= {} and row_key < {}".format(*bounds))
 
 
 def of_document(organisation_id: str, document_id: str, before_generation: int | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -13,7 +14,7 @@ from pymilvus import MilvusClient
 from embedder.adapters.milvus import expressions
 from embedder.adapters.milvus.connection import MilvusConnection
 from embedder.adapters.milvus.lite import LiteFlusher
-from embedder.adapters.milvus.schema import to_row
+from embedder.adapters.milvus.schema import to_row, unit
 from embedder.domain.encoding import EncoderSpec, Vectors
 from embedder.domain.filters import Scope
 from embedder.domain.passages import Candidate, IndexedPassage
@@ -26,7 +27,6 @@ _WRITE_SECONDS = 30.0
 _ROWS_AT_ONCE = 256
 # Ids in one expression: parsed in milliseconds, and far below the 16,384 rows that one query may return.
 _IDS_AT_ONCE = 1_000
-_HIT_COLUMNS = ["row_key", "document_id", "generation"]
 
 
 class MilvusIndex:
@@ -57,34 +57,30 @@ class MilvusIndex:
                     await self._flusher.written(len(part))
 
     async def search_dense(self, organisation_id: str, vector: Vectors, scope: Scope, limit: int) -> list[Candidate]:
-        return await self._search("dense", vector, expressions.of_scope(organisation_id, scope), limit)
+        hits = await self._search("dense", unit(vector), expressions.of_scope(organisation_id, scope), limit, ["terms"])
+        return [_candidate(hit["entity"], cosine=hit["distance"]) for hit in hits]
 
     async def search_lexical(self, organisation_id: str, terms: str, scope: Scope, limit: int) -> list[Candidate]:
-        return await self._search("sparse", terms, expressions.of_scope(organisation_id, scope), limit)
+        hits = await self._search("sparse", terms, expressions.of_scope(organisation_id, scope), limit, ["terms", "dense"])
+        return [_candidate(hit["entity"], vector=_vector(hit["entity"])) for hit in hits]
 
-    async def dense_scores(self, organisation_id: str, vector: Vectors, passage_ids: Sequence[str]) -> dict[str, float]:
-        unit = vector / np.linalg.norm(vector)
-        stored = await self.fetch_vectors(organisation_id, passage_ids)
-        return {passage_id: float(unit @ held / np.linalg.norm(held)) for passage_id, held in stored.items()}
-
-    async def lexical_scores(self, organisation_id: str, terms: str, passage_ids: Sequence[str]) -> dict[str, float]:
-        scores: dict[str, float] = {}
-        for part in _parts(passage_ids, _IDS_AT_ONCE):
-            expression = expressions.of_passages(organisation_id, part)
-            scores |= {candidate.passage_id: candidate.score for candidate in await self._search("sparse", terms, expression, len(part))}
-        return scores
+    async def sample_terms(self, organisation_id: str, count: int) -> list[str]:
+        rows = await self._connection.call(lambda client: client.get_collection_stats(self._alias, timeout=_READ_SECONDS))
+        share = min(1.0, count / max(int(rows["row_count"]), 1))
+        while True:
+            expression = expressions.of_slice(organisation_id, share, start=secrets.randbelow(1 << 16) / (1 << 16))
+            sampled = await self._query(expression, ["terms"], limit=count)
+            if share == 1 or len(sampled) > count // 2:
+                return [row["terms"] for row in sampled]
+            share = min(1.0, share * 4)
 
     async def fetch_vectors(self, organisation_id: str, passage_ids: Sequence[str]) -> Mapping[str, Vectors]:
         rows = await self._fetch(organisation_id, passage_ids, ["row_key", "dense"])
-        return {_passage_id(row["row_key"]): np.asarray(row["dense"], dtype=np.float32) for row in rows}
-
-    async def fetch_terms(self, organisation_id: str, passage_ids: Sequence[str]) -> Mapping[str, str]:
-        rows = await self._fetch(organisation_id, passage_ids, ["row_key", "terms"])
-        return {_passage_id(row["row_key"]): row["terms"] for row in rows}
+        return {expressions.passage_id(row["row_key"]): _vector(row) for row in rows}
 
     async def find_missing(self, organisation_id: str, passage_ids: Sequence[str]) -> list[str]:
         rows = await self._fetch(organisation_id, passage_ids, ["row_key"], strong=True)
-        held = {_passage_id(row["row_key"]) for row in rows}
+        held = {expressions.passage_id(row["row_key"]) for row in rows}
         return [passage_id for passage_id in passage_ids if passage_id not in held]
 
     async def delete_document(self, organisation_id: str, document_id: str, before_generation: int | None) -> tuple[int, int]:
@@ -111,7 +107,7 @@ class MilvusIndex:
         await self._flusher.close()
         await self._connection.close()
 
-    async def _search(self, column: str, query: Vectors | str, expression: str, limit: int) -> list[Candidate]:
+    async def _search(self, column: str, query: Vectors | str, expression: str, limit: int, columns: list[str]) -> list[Any]:
         def search(client: MilvusClient) -> list[Any]:
             found = client.search(
                 self._alias,
@@ -119,20 +115,13 @@ class MilvusIndex:
                 anns_field=column,
                 filter=expression,
                 limit=limit,
-                output_fields=_HIT_COLUMNS,
+                output_fields=["row_key", "document_id", "generation", *columns],
                 timeout=_READ_SECONDS,
             )
             return list(found[0])
 
         async with self._reading():
-            hits = await self._connection.call(search)
-        return [
-            # Lite gives BM25 scores as negative distances, a server as they are.
-            Candidate(
-                _passage_id(hit["row_key"]), hit["entity"]["document_id"], hit["entity"]["generation"], _score(column, hit["distance"])
-            )
-            for hit in hits
-        ]
+            return await self._connection.call(search)
 
     async def _fetch(
         self, organisation_id: str, passage_ids: Sequence[str], columns: list[str], *, strong: bool = False
@@ -142,11 +131,11 @@ class MilvusIndex:
             rows += await self._query(expressions.of_passages(organisation_id, part), columns, strong=strong)
         return rows
 
-    async def _query(self, expression: str, columns: list[str], *, strong: bool = False) -> list[dict[str, Any]]:
-        consistency = {"consistency_level": "Strong"} if strong else {}
+    async def _query(self, expression: str, columns: list[str], *, strong: bool = False, limit: int | None = None) -> list[dict[str, Any]]:
+        options = ({"consistency_level": "Strong"} if strong else {}) | ({"limit": limit} if limit else {})
 
         def query(client: MilvusClient) -> list[dict[str, Any]]:
-            return list(client.query(self._alias, filter=expression, output_fields=columns, timeout=_READ_SECONDS, **consistency))
+            return list(client.query(self._alias, filter=expression, output_fields=columns, timeout=_READ_SECONDS, **options))
 
         async with self._reading():
             return await self._connection.call(query)
@@ -167,12 +156,12 @@ class MilvusIndex:
             yield
 
 
-def _score(column: str, distance: float) -> float:
-    return abs(distance) if column == "sparse" else distance
+def _candidate(row: dict[str, Any], *, cosine: float | None = None, vector: Vectors | None = None) -> Candidate:
+    return Candidate(expressions.passage_id(row["row_key"]), row["document_id"], row["generation"], row["terms"], cosine, vector)
 
 
-def _passage_id(key: str) -> str:
-    return key.partition("/")[2]
+def _vector(row: dict[str, Any]) -> Vectors:
+    return np.asarray(row["dense"], dtype=np.float32)
 
 
 def _parts(items: Sequence[Part], size: int) -> Iterator[Sequence[Part]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModel
+from transformers.utils import logging as transformers_logging
 
 from embedder.adapters.transformers.checkpoint import Checkpoint, CheckpointError, Pooling
 from embedder.domain.encoding import EncoderFailed, EncoderSpec, TokenIds, Vectors
@@ -43,6 +44,7 @@ class TransformersEncoder:
         self._checkpoint = checkpoint
         self._device = torch.device(device)
         self.bf16 = bf16
+        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # untyped in transformers
         try:
             config = AutoConfig.from_pretrained(checkpoint.transformer, local_files_only=True, trust_remote_code=False)
             model: Any = AutoModel.from_pretrained(

@@ -11,12 +11,12 @@ import re
 import threading
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import snowballstemmer
 from py3langid import langid
 
 from embedder.domain.analysis.languages import LANGUAGES, Language
+from embedder.domain.analysis.query import Query, Word
 
 # A word with what joins its parts: hyphens, dots, slashes, apostrophes, at-signs.
 _TOKEN = re.compile(r"\w+(?:[-.,:/@+#'’\\&]\w+)*")
@@ -36,29 +36,6 @@ _REMEMBERED_TOKENS = 200_000
 _DETECTION_CHARACTERS = 400
 # A language that may be the query's, on the identifier's scale for short texts.
 _PLAUSIBLE = 0.15
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """A query, analysed.
-
-    Attributes:
-        words: for each word that is no stop word, the terms that it may stand as in a passage.
-        word_count: words with the stop words, where characters of a script without spaces count as words.
-    """
-
-    words: tuple[tuple[str, ...], ...]
-    word_count: int
-
-    @property
-    def terms(self) -> str:
-        """What to search for; empty when there are only stop words."""
-        return " ".join(term for word in self.words for term in word)
-
-    def coverage(self, passage_terms: str) -> float:
-        """Share of the words that a passage has; 1 for a query without words."""
-        held = set(passage_terms.split())
-        return sum(not held.isdisjoint(word) for word in self.words) / len(self.words) if self.words else 1.0
 
 
 class Analyzer:
@@ -82,14 +59,23 @@ class Analyzer:
         that the query may be in are left out.
         """
         text = _normalise(text)
-        plausible = [code for code, probability in self._detector.rank(text) if probability >= _PLAUSIBLE]
-        tokens = _TOKEN.findall(text)
-        words = []
-        for token in tokens:
-            if all(self._vocabularies[code][token] for code in plausible):
-                variants = (vocabulary[token].split() for vocabulary in self._vocabularies.values())
-                words.append(tuple(dict.fromkeys(term for variant in variants for term in variant)))
-        return Query(tuple(words), sum(map(_count_words, tokens)))
+        plausible = [self._vocabularies[code] for code, probability in self._detector.rank(text) if probability >= _PLAUSIBLE]
+        words: list[Word] = []
+        length = 0
+        for token in _TOKEN.findall(text):
+            parts = _PART.findall(token)
+            length += sum(len(part) if _UNSPACED.match(part) else 1 for part in parts)
+            if _is_identifier(token, parts):
+                words.append((_whole(parts),))
+            for part in parts:
+                if all(vocabulary[part] for vocabulary in plausible):
+                    words += self._alternatives(part)
+        return Query(tuple(words), length)
+
+    def _alternatives(self, part: str) -> list[Word]:
+        """A part's terms in every language; pairs of characters are the same in all, and each is a word of its own."""
+        terms = dict.fromkeys(term for vocabulary in self._vocabularies.values() for term in vocabulary[part].split())
+        return [(term,) for term in terms] if _UNSPACED.search(part) else [tuple(terms)]
 
     def detect(self, text: str) -> str:
         """The ISO 639-1 code of the supported language that ``text`` looks most like."""
@@ -117,7 +103,7 @@ class _Vocabulary(dict[str, str]):
 
     def _terms(self, token: str) -> list[str]:
         parts = _PART.findall(token)
-        terms = [_fold(_JOINER.join(parts))[:_LONGEST_TERM]] if _is_identifier(token, parts) else []
+        terms = [_whole(parts)] if _is_identifier(token, parts) else []
         for part in parts:
             for unspaced in _UNSPACED.findall(part):
                 terms += _pairs(unspaced)
@@ -136,8 +122,8 @@ def _is_identifier(token: str, parts: list[str]) -> bool:
     return len(parts) > 1 and not _ELISION.search(token) and ("@" in token or "_" in token or any(letter.isdigit() for letter in token))
 
 
-def _count_words(token: str) -> int:
-    return sum(len(part) if _UNSPACED.match(part) else 1 for part in _PART.findall(token))
+def _whole(parts: list[str]) -> str:
+    return _fold(_JOINER.join(parts))[:_LONGEST_TERM]
 
 
 def _pairs(characters: str) -> list[str]:
