@@ -33,6 +33,7 @@ _HTTP: Final[dict[Status, int]] = {
 # HTTP tells these apart where gRPC has only INVALID_ARGUMENT.
 _HTTP_BY_REASON: Final[dict[str, int]] = {
     "BODY_TOO_LARGE": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "BODY_TIMEOUT": HTTPStatus.REQUEST_TIMEOUT,
     "UNSUPPORTED_MEDIA_TYPE": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
 }
 
@@ -52,6 +53,11 @@ def role_required(role: str) -> AppError:
 def body_too_large(limit_bytes: int) -> AppError:
     message = f"The body is larger than {limit_bytes:,} bytes. Send less, or send it in parts."
     return AppError("BODY_TOO_LARGE", Status.INVALID_ARGUMENT, message, metadata={"limit_bytes": str(limit_bytes)})
+
+
+def body_timeout(seconds: float) -> AppError:
+    message = f"Nothing of the body came for {seconds:g} s. Send it again."
+    return AppError("BODY_TIMEOUT", Status.INVALID_ARGUMENT, message)
 
 
 def unsupported_media_type(given: str, *, wanted: str) -> AppError:

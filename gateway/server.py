@@ -72,7 +72,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
             Middleware(ConcurrencyMiddleware, limits=settings.limits),
             Middleware(AddressMiddleware),
             Middleware(AuthenticationMiddleware),
-            Middleware(BodyLimitMiddleware, limits=settings.limits),
+            Middleware(BodyLimitMiddleware, limits=settings.limits, idle_seconds=settings.timeouts.body_seconds),
         ],
         exception_handlers=dict.fromkeys((AppError, RequestValidationError, HTTPException), problems.handle),
     )

@@ -26,6 +26,7 @@ class Limits(SettingsGroup):
 class Timeouts(SettingsGroup):
     """How long the gateway waits for others, in seconds."""
 
+    body_seconds: Annotated[float, Field(gt=0, description="Silence in the middle of a request's body after which it is given up.")] = 60.0
     rpc_seconds: Annotated[float, Field(gt=0, description="One call to another service.")] = 30.0
     upload_seconds: Annotated[float, Field(gt=0, description="Handing one upload or one batch to the ingestor.")] = 900.0
     answer_seconds: Annotated[float, Field(gt=0, description="One answer, from the first word to the last.")] = 180.0

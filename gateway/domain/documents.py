@@ -13,6 +13,7 @@ from typing import Protocol
 from gateway.domain.jobs import Job, Jobs
 from gateway.domain.listing import Listing, PageRequest
 from gateway.domain.strict_json import JsonValue
+from shared.errors import AppError, Status
 
 
 class DocumentState(StrEnum):
@@ -140,12 +141,18 @@ class Documents(Protocol):
 
 
 async def settled(accepted: Accepted, documents: Documents, jobs: Jobs, seconds: float) -> Accepted | None:
-    """``accepted`` as it is once its job has ended; None when that takes longer than ``seconds``."""
+    """``accepted`` as it is once its job has ended; None when that takes longer than ``seconds`` or cannot be seen any more."""
     job = accepted.job
     try:
         async with asyncio.timeout(seconds), aclosing(jobs.watch(job.job_id)) as watched:
             async for state in watched:
                 job = state
+        document = await documents.get(accepted.document.document_id, with_pages=False)
     except TimeoutError:
         return None
-    return Accepted(await documents.get(accepted.document.document_id, with_pages=False), job, accepted.unchanged)
+    except AppError as error:
+        # The document is safe whatever becomes of the watching: an error here would say otherwise.
+        if error.status in {Status.UNAVAILABLE, Status.DEADLINE_EXCEEDED}:
+            return None
+        raise
+    return Accepted(document, job, accepted.unchanged)

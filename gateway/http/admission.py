@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.errors import body_too_large, gateway_busy, invalid_encoding, nul_character
+from gateway.errors import body_timeout, body_too_large, gateway_busy, invalid_encoding, nul_character
 from gateway.settings import Limits
 
 # They must answer also, and above all, when there is too much to do.
@@ -63,14 +64,18 @@ def _check(where: str, quoted: bytes) -> None:
 
 
 class BodyLimitMiddleware:
-    """Ends a body that grows beyond its limit, at the header where it says its length and while it streams where it does not."""
+    """Ends a body that grows beyond its limit or stands still.
 
-    def __init__(self, app: ASGIApp, limits: Limits) -> None:
+    A body that says its length is measured by its header, one that does not while it streams.
+    """
+
+    def __init__(self, app: ASGIApp, limits: Limits, idle_seconds: float) -> None:
         self._app = app
         self._limits = limits
+        self._idle_seconds = idle_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Raises AppError BODY_TOO_LARGE, here or out of ``receive``."""
+        """Raises AppError BODY_TOO_LARGE, here or out of ``receive``, or BODY_TIMEOUT out of ``receive``."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -79,16 +84,25 @@ class BodyLimitMiddleware:
         if int(headers.get("content-length", "0")) > limit:
             raise body_too_large(limit)
         received = 0
+        complete = False
 
-        async def counted() -> Message:
-            nonlocal received
-            message = await receive()
+        async def watched() -> Message:
+            nonlocal received, complete
+            message = await (receive() if complete else self._receive_in_time(receive))
+            complete = not message.get("more_body", False)
             received += len(message.get("body", b""))
             if received > limit:
                 raise body_too_large(limit)
             return message
 
-        await self._app(scope, counted, send)
+        await self._app(scope, watched, send)
+
+    async def _receive_in_time(self, receive: Receive) -> Message:
+        try:
+            async with asyncio.timeout(self._idle_seconds):
+                return await receive()
+        except TimeoutError:
+            raise body_timeout(self._idle_seconds) from None
 
     def _limit(self, content_type: str) -> int:
         match content_type.partition(";")[0].strip().lower():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
+import structlog
 from fastapi import Depends
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -30,6 +31,7 @@ class AuthenticationMiddleware:
             authenticator: Authenticator = scope["app"].state.services.authenticator
             principal = await authenticator.authenticate(_bearer(Headers(scope=scope)))
             set_current_caller(Caller(principal.organisation_id, f"key:{principal.api_key_id}"))
+            structlog.contextvars.bind_contextvars(organisation_id=principal.organisation_id, api_key_id=principal.api_key_id)
             scope["state"]["principal"] = principal
         await self._app(scope, receive, send)
 

@@ -46,6 +46,8 @@ async def listening(app: ASGIApp, listen: str, drain_seconds: float) -> AsyncIte
         server_header=False,
         # A request must never see what another one has bound to its context.
         reset_contextvars=True,
+        # Longer than proxies keep theirs, so that it is never we who close a connection that a request is on its way on.
+        timeout_keep_alive=75,
         timeout_graceful_shutdown=max(1, round(drain_seconds)),
         h11_max_incomplete_event_size=64 * 1024,
     )

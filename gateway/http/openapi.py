@@ -43,7 +43,7 @@ _PROTECTED: Final = {
     503: "A part does not answer.",
     504: "A part did not answer in time.",
 }
-_WITH_BODY: Final = {413: "The body is too large.", 415: "The body has a type that is not taken here."}
+_WITH_BODY: Final = {408: "The body stopped coming.", 413: "The body is too large.", 415: "The body has a type that is not taken here."}
 _WITH_NAME: Final = {404: "There is no such resource, or none that the key may know of."}
 _PROBLEM: Final = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 

@@ -9,10 +9,12 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.server import serve
 from gateway.settings import GatewaySettings
 from lectern.ingestor.v1 import jobs_pb2
 from shared.errors import AppError, Status
 from tests.contract.gateway.back_services import World, job
+from tests.contract.gateway.conftest import OPERATOR_KEY
 
 DOCUMENTS = "/api/v1/collections/col_0/documents"
 
@@ -120,6 +122,22 @@ async def test_waiting_answers_when_the_document_is_ready(client: httpx.AsyncCli
     response = await client.post(f"{DOCUMENTS}?wait=true", json={"text": "a"})
     assert response.status_code == 201
     assert (response.json()["state"], response.json()["job"]["state"]) == ("READY", "SUCCEEDED")
+
+
+async def test_waiting_in_vain_is_a_202_all_the_same(world: World, settings: GatewaySettings) -> None:
+    world.job_states = [job("job_1", jobs_pb2.JOB_STATE_RUNNING)]
+    world.hold["WatchJob"] = asyncio.Event()
+    impatient = settings.model_copy(update={"timeouts": settings.timeouts.model_copy(update={"wait_seconds": 0.2})})
+    headers = {"Authorization": f"Bearer {OPERATOR_KEY}"}
+    async with serve(impatient) as gateway, httpx.AsyncClient(base_url=gateway.url, headers=headers) as client:
+        response = await client.post(f"{DOCUMENTS}?wait=true", json={"text": "a"})
+    assert (response.status_code, response.json()["state"]) == (202, "PROCESSING")
+    await asyncio.wait_for(world.cancelled.wait(), 10)
+
+
+async def test_a_document_stays_accepted_when_its_job_can_no_longer_be_watched(client: httpx.AsyncClient, world: World) -> None:
+    world.failures["WatchJob"] = AppError("LIBRARY_UNAVAILABLE", Status.UNAVAILABLE, "No database.", retry_after_seconds=1)
+    assert (await client.post(f"{DOCUMENTS}?wait=true", json={"text": "a"})).status_code == 202
 
 
 async def test_what_the_ingestor_refuses_is_told_in_its_words(client: httpx.AsyncClient, world: World) -> None:

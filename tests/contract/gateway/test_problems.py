@@ -104,6 +104,21 @@ async def test_a_body_that_does_not_say_its_length_is_cut_at_the_limit(client: h
     assert problem_of(upload) == (413, "BODY_TOO_LARGE")
 
 
+async def test_a_body_that_stands_still_is_given_up(settings: GatewaySettings) -> None:
+    hasty = settings.model_copy(update={"timeouts": settings.timeouts.model_copy(update={"body_seconds": 0.2})})
+    headers = {"Authorization": f"Bearer {OPERATOR_KEY}", "Content-Type": "application/json"}
+    async with serve(hasty) as gateway:
+        address = urlsplit(gateway.url)
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        lines = [f"POST {SEARCH} HTTP/1.1", "Host: x", "Content-Length: 20", *(f"{name}: {value}" for name, value in headers.items())]
+        writer.write("\r\n".join([*lines, "", '{"query": ']).encode())
+        answer = await asyncio.wait_for(reader.readuntil(b"}"), 10)
+        writer.close()
+        await writer.wait_closed()
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"BODY_TIMEOUT" in answer
+
+
 async def test_json_of_another_name_is_taken(client: httpx.AsyncClient) -> None:
     response = await client.post(
         SEARCH, content=b'\xef\xbb\xbf{"query": "x"}', headers={"Content-Type": "application/vnd.x+json; charset=utf-8"}

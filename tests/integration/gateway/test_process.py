@@ -8,13 +8,17 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import httpx
 import pytest
 
 from gateway.migrations import FOLDER, SCHEMA
+from lectern.generator.v1.generation_pb2 import AnswerComplete, AnswerDelta, AnswerResponse
 from shared.migrations import Migrations
+from shared.rpc.caller_signing import CallerSigner
+from tests.contract.gateway.back_services import World, start
+from tests.contract.gateway.event_reading import events
 
 BASE = {
     "PATH": os.environ["PATH"],
@@ -25,6 +29,12 @@ BASE = {
     "LECTERN_GATEWAY_GENERATOR_TARGET": "127.0.0.1:1",
     "LECTERN_GATEWAY_BOOTSTRAP_API_KEY": "lk_operator1_" + "s" * 40,
 }
+
+
+@pytest.fixture
+async def stack() -> AsyncIterator[AsyncExitStack]:
+    async with AsyncExitStack() as stack:
+        yield stack
 
 
 @asynccontextmanager
@@ -71,6 +81,26 @@ async def test_a_gateway_serves_until_it_is_told_to_stop(database_url: str) -> N
     assert code == 0
     assert "Traceback" not in log
     assert "s" * 40 not in log
+
+
+async def test_the_process_streams_an_answer_and_ends_the_work_when_its_reader_leaves(database_url: str, stack: AsyncExitStack) -> None:
+    await Migrations(SCHEMA, FOLDER).upgrade(database_url)
+    world = World()
+    world.answer = [AnswerResponse(delta=AnswerDelta(text="x")), AnswerResponse(complete=AnswerComplete(answered=True))]
+    back = await start(world, CallerSigner(BASE["LECTERN_INTERNAL_KEY"].encode()))
+    stack.push_async_callback(back.stop, grace_seconds=0)
+    targets = {f"LECTERN_GATEWAY_{peer}_TARGET": f"127.0.0.1:{back.port}" for peer in ("INGESTOR", "EMBEDDER", "GENERATOR")}
+    async with process(LECTERN_GATEWAY_DATABASE_URL=database_url, **targets) as started:
+        said = await wait_for(started, "gateway_started")
+        headers = {"Authorization": f"Bearer {BASE['LECTERN_GATEWAY_BOOTSTRAP_API_KEY']}"}
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{said['port']}", headers=headers, timeout=20) as client:
+            asked = {"question": "x", "stream": True}
+            async with client.stream("POST", "/api/v1/ask", json=asked) as response:
+                assert [name async for name, _ in events(response)] == ["metadata", "delta", "complete"]
+            world.hold["Answer"] = asyncio.Event()
+            async with client.stream("POST", "/api/v1/ask", json=asked) as response:
+                await asyncio.wait_for(world.held.wait(), 10)
+            await asyncio.wait_for(world.cancelled.wait(), 10)
 
 
 async def test_an_old_schema_stops_the_start_and_names_the_command(database_url: str) -> None:

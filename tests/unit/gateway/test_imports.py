@@ -1,0 +1,12 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+HEAVY = ("numpy", "torch", "transformers", "pymilvus", "alembic", "sqlalchemy", "httpx", "openai")
+
+
+def test_the_gateway_loads_nothing_heavy() -> None:
+    code = f"import sys, gateway.server; print(*[name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == ""
