@@ -45,6 +45,7 @@ _PROTECTED: Final = {
 }
 _WITH_BODY: Final = {408: "The body stopped coming.", 413: "The body is too large.", 415: "The body has a type that is not taken here."}
 _WITH_NAME: Final = {404: "There is no such resource, or none that the key may know of."}
+_SUCCESS: Final = {"200": "As asked.", "201": "Made.", "202": "Safely taken in; the work goes on.", "204": "Done."}
 _PROBLEM: Final = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 
@@ -82,6 +83,9 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
     operation["security"] = [{"apiKey": []}] if protected else []
     responses = operation["responses"]
     responses.pop("422", None)
+    for status, meaning in _SUCCESS.items():
+        if responses.get(status, {}).get("description") == "Successful Response":
+            responses[status]["description"] = meaning
     expected = dict(_COMMON)
     if protected:
         expected |= _PROTECTED

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -7,12 +9,20 @@ from gateway.http.services import CurrentServices
 from gateway.http.strict_route import StrictRoute
 from gateway.schemas.system import Dependency, Health, ReadinessReport, Welcome
 
+# Of our own, because the usual page fetches its scripts from a public server, which a closed network has not.
+_REFERENCE = Path(__file__).with_name("reference.html").read_bytes()
+_SELF_CONTAINED = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
 router = APIRouter(tags=["system"], route_class=StrictRoute)
 
 
 @router.get("/", summary="Where to go from here")
 async def welcome() -> Welcome:
     return Welcome()
+
+
+@router.get("/docs", include_in_schema=False)
+async def reference() -> Response:
+    return Response(_REFERENCE, media_type="text/html", headers={"Content-Security-Policy": _SELF_CONTAINED})
 
 
 @router.get("/healthz", summary="Whether the process is alive")

@@ -6,7 +6,7 @@ from pydantic import AwareDatetime, ConfigDict, Field, field_validator
 
 from gateway.domain.accounts import NewApiKey as DomainNewApiKey
 from gateway.domain.accounts import Role
-from gateway.schemas.shapes import RequestBody, ResourceName, Shape
+from gateway.schemas.shapes import RequestBody, ResourceName, Shape, own_id
 
 
 class OrganisationInput(RequestBody):
@@ -16,7 +16,7 @@ class OrganisationInput(RequestBody):
 
 
 class Organisation(Shape):
-    organisation_id: str
+    id: str = own_id("organisation_id")
     name: str
     create_time: datetime
 
@@ -41,7 +41,7 @@ class ApiKeyInput(RequestBody):
 class ApiKey(Shape):
     """What may be shown of a key."""
 
-    api_key_id: str
+    id: str = own_id("api_key_id")
     organisation_id: str
     name: str
     prefix: str = Field(description="The part of the key that tells it apart: `lk_<prefix>_…`.")

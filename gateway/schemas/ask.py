@@ -15,7 +15,7 @@ class AskInput(RequestBody):
 
     question: QueryText = Field(description="In any language.")
     collections: CollectionNames = Field(default_factory=list)
-    filter: FilterInput | None = None
+    filter: FilterInput = None
     stream: bool = Field(default=False, description="Answer as server-sent events: `metadata`, `delta`, `citation`, `complete`, `error`.")
     model: Annotated[str, Field(max_length=200, description="One of /api/v1/llm-models; empty: the default one.")] = ""
     language: Annotated[

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, JsonValue
 
-from gateway.schemas.shapes import Change, Metadata, RequestBody, ResourceName, Shape
+from gateway.schemas.shapes import Change, Metadata, RequestBody, ResourceName, Shape, own_id
 
 Description = Annotated[str, Field(max_length=4000)]
 
@@ -45,7 +45,7 @@ class CollectionPatch(Change):
 class Collection(Shape):
     """A named set of documents."""
 
-    collection_id: str
+    id: str = own_id("collection_id")
     name: str
     description: str
     metadata: dict[str, JsonValue]

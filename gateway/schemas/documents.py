@@ -8,7 +8,7 @@ from pydantic import AfterValidator, ConfigDict, Field, JsonValue, model_validat
 
 from gateway.domain.documents import DocumentState
 from gateway.schemas.jobs import Job
-from gateway.schemas.shapes import Change, Metadata, OptionalText, RequestBody, Shape
+from gateway.schemas.shapes import Change, Metadata, OptionalText, RequestBody, Shape, own_id
 
 DocumentName = Annotated[str, Field(min_length=1, max_length=500, description="File name or title.")]
 ExternalId = Annotated[str, Field(min_length=1, max_length=500, description="Your own id; taking it in again replaces the content.")]
@@ -74,7 +74,7 @@ class DocumentPage(Shape):
 class Document(Shape):
     """A document and what became of it."""
 
-    document_id: str
+    id: str = own_id("document_id")
     collection_id: str
     external_id: OptionalText = Field(description="Your own id, where you gave one.")
     name: str

@@ -5,7 +5,7 @@ from datetime import datetime
 from pydantic import Field
 
 from gateway.domain.jobs import JobState
-from gateway.schemas.shapes import OptionalText, Shape
+from gateway.schemas.shapes import OptionalText, Shape, own_id
 
 
 class JobFailure(Shape):
@@ -21,7 +21,7 @@ class JobFailure(Shape):
 class Job(Shape):
     """Work on one or more documents that outlives the request that asked for it."""
 
-    job_id: str
+    id: str = own_id("job_id")
     collection_id: OptionalText
     kind: str = Field(description="`INGEST` or `PURGE`.")
     state: JobState

@@ -30,7 +30,7 @@ CollectionNames = Annotated[
     list[Annotated[str, Field(min_length=1, max_length=200)]],
     Field(max_length=100, description="Names or ids; empty: every collection of the organisation."),
 ]
-FilterInput = Annotated[dict[str, JsonValue], Field(description=_FILTER_HELP, examples=[_FILTER_EXAMPLE])]
+FilterInput = Annotated[dict[str, JsonValue] | None, Field(description=_FILTER_HELP, examples=[_FILTER_EXAMPLE])]
 
 
 class SearchInput(RequestBody):
@@ -40,7 +40,7 @@ class SearchInput(RequestBody):
 
     query: QueryText = Field(description="What to look for, in any language.")
     collections: CollectionNames = Field(default_factory=list)
-    filter: FilterInput | None = None
+    filter: FilterInput = None
     mode: Literal["text", "auto", "pages"] = Field(
         default="auto", description="`text` searches passages; `auto` is the same today; `pages` (page images) is not available yet."
     )

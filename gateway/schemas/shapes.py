@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 from pydantic_core import PydanticCustomError
 
 from gateway.domain.listing import Listing
@@ -55,12 +55,17 @@ class Shape(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
+def own_id(name: str) -> Any:
+    """The field ``id`` of a resource, which the domain calls ``name``; in other resources it is ``name`` too."""
+    return Field(validation_alias=AliasChoices(name, "id"))
+
+
 class Page(BaseModel, Generic[Item]):
     """One page of a list."""
 
     @classmethod
     def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
-        return f"{params[0].__name__}Page"
+        return f"{params[0].__name__}List"
 
     items: list[Item]
     next_page_token: str | None = Field(description="Give it as `page_token` for the next page; null on the last one.")

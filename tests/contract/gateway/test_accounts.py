@@ -56,7 +56,7 @@ async def test_an_organisation_comes_with_an_admin_key_that_is_shown_once(client
     made = await new_organisation(client, "acme")
     key = made["api_key"]
     assert key["key"].startswith(f"lk_{key['prefix']}_")
-    assert (key["role"], key["organisation_id"]) == ("admin", made["organisation_id"])
+    assert (key["role"], key["organisation_id"]) == ("admin", made["id"])
     admin = await clients.with_key(key["key"])
     listed = (await admin.get(KEYS)).json()["items"]
     assert [item["prefix"] for item in listed] == [key["prefix"]]
@@ -96,7 +96,7 @@ async def test_no_organisation_sees_or_touches_another(client: httpx.AsyncClient
     assert [item["name"] for item in (await ann.get(ORGANISATIONS)).json()["items"]] == ["acme"]
     assert (await ann.get(f"{ORGANISATIONS}/{umbra['organisation_id']}")).status_code == 404
     assert (await client.get(f"{ORGANISATIONS}/{umbra['organisation_id']}")).json()["name"] == "umbra"
-    theirs = umbra["api_key"]["api_key_id"]
+    theirs = umbra["api_key"]["id"]
     assert theirs not in (await ann.get(KEYS)).text
     missing = await ann.delete(f"{KEYS}/{theirs}")
     unknown = await ann.delete(f"{KEYS}/key_nobody")
@@ -138,12 +138,12 @@ async def test_a_revoked_key_is_refused_at_once(client: httpx.AsyncClient, clien
     refused = await victim.get(KEYS)
     assert (refused.status_code, refused.json()["reason"]) == (401, "API_KEY_INVALID")
     assert (await client.delete(f"{KEYS}/{made['api_key_id']}")).status_code == 204
-    shown = {item["api_key_id"]: item["revoke_time"] for item in (await client.get(KEYS)).json()["items"]}
-    assert shown[made["api_key_id"]] is not None
+    shown = {item["id"]: item["revoke_time"] for item in (await client.get(KEYS)).json()["items"]}
+    assert shown[made["id"]] is not None
 
 
 async def test_an_admin_cannot_revoke_an_operator(client: httpx.AsyncClient, clients: Clients) -> None:
-    operator_id = (await client.get(KEYS)).json()["items"][0]["api_key_id"]
+    operator_id = (await client.get(KEYS)).json()["items"][0]["id"]
     admin = await clients.with_key((await new_key(client, role="admin"))["key"])
     assert (await admin.delete(f"{KEYS}/{operator_id}")).status_code == 403
     assert (await client.get(KEYS)).status_code == 200
@@ -177,7 +177,7 @@ async def test_a_key_ends_when_it_expires(client: httpx.AsyncClient, clients: Cl
     made = await new_key(client, expire_time=(datetime.now(UTC) + timedelta(hours=1)).isoformat())
     assert made["expire_time"] is not None
     database = await asyncpg.connect(settings.database_url.get_secret_value())
-    await database.execute("UPDATE accounts.api_key SET expire_time = now() WHERE api_key_id = $1", made["api_key_id"])
+    await database.execute("UPDATE accounts.api_key SET expire_time = now() WHERE api_key_id = $1", made["id"])
     await database.close()
     assert (await (await clients.with_key(made["key"])).get("/api/v1/collections")).status_code == 401
 

@@ -25,8 +25,8 @@ async def test_a_file_arrives_byte_for_byte_with_its_name(client: httpx.AsyncCli
     assert response.status_code == 202
     body = response.json()
     assert (body["name"], body["state"], body["size_bytes"]) == ("report.pdf", "PROCESSING", len(content))
-    assert (body["job"]["job_id"], body["job"]["state"], body["unchanged"]) == ("job_1", "QUEUED", False)
-    assert world.contents[body["document_id"]] == content
+    assert (body["job"]["id"], body["job"]["state"], body["unchanged"]) == ("job_1", "QUEUED", False)
+    assert world.contents[body["id"]] == content
     header = world.requests["UploadDocument"][0]
     assert (header.collection, header.declared_media_type, header.HasField("metadata")) == ("col_0", "application/pdf", False)
 
@@ -42,12 +42,12 @@ async def test_form_fields_count_on_either_side_of_the_file(client: httpx.AsyncC
 
 async def test_text_base64_and_url_are_taken_in_too(client: httpx.AsyncClient, world: World) -> None:
     text = (await client.post(DOCUMENTS, json={"text": "Grüße", "metadata": {}})).json()
-    assert world.contents[text["document_id"]] == "Grüße".encode()
+    assert world.contents[text["id"]] == "Grüße".encode()
     assert text["name"].startswith("text-")
     assert world.requests["UploadDocument"][-1].HasField("metadata")
     data = base64.b64encode(b"\x00\x01").decode()
     binary = (await client.post(DOCUMENTS, json={"base64": data, "name": "b.bin", "external_id": "b"})).json()
-    assert world.contents[binary["document_id"]] == b"\x00\x01"
+    assert world.contents[binary["id"]] == b"\x00\x01"
     await client.post(DOCUMENTS, json={"url": "https://example.org/a.pdf"})
     assert world.requests["UploadDocument"][-1].url == "https://example.org/a.pdf"
 
@@ -154,9 +154,9 @@ async def test_a_document_is_read_changed_listed_and_deleted(client: httpx.Async
     assert (await client.patch(path, json={"name": "b.txt"})).json()["metadata"] == {"k": 1}
     assert not world.requests["UpdateDocument"][-1].HasField("metadata")
     assert (await client.patch(path, json={"metadata": {}})).json()["metadata"] == {}
-    assert [item["document_id"] for item in (await client.get(f"{DOCUMENTS}?state=READY")).json()["items"]] == [made["document_id"]]
+    assert [item["id"] for item in (await client.get(f"{DOCUMENTS}?state=READY")).json()["items"]] == [made["id"]]
     receipt = (await client.delete(path)).json()
-    assert (receipt["document_id"], receipt["passage_count"], receipt["purge_verified_time"]) == (made["document_id"], 4, None)
+    assert (receipt["document_id"], receipt["passage_count"], receipt["purge_verified_time"]) == (made["id"], 4, None)
     assert (await client.get(f"{path}/deletion-receipt")).json()["purge_verified_time"].endswith("Z")
 
 

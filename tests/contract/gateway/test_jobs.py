@@ -35,7 +35,7 @@ async def test_a_job_says_how_far_it_is(client: httpx.AsyncClient, world: World)
 async def test_jobs_are_listed_cancelled_and_retried(client: httpx.AsyncClient, world: World) -> None:
     world.job_states = [running(1)]
     listed = (await client.get("/api/v1/jobs?collection=handbook&page_size=7&page_token=t")).json()
-    assert ([item["job_id"] for item in listed["items"]], listed["next_page_token"]) == (["job_1"], "more")
+    assert ([item["id"] for item in listed["items"]], listed["next_page_token"]) == (["job_1"], "more")
     request = world.requests["ListJobs"][0]
     assert (request.collection, request.page_size, request.page_token) == ("handbook", 7, "t")
     assert (await client.post("/api/v1/jobs/job_1:cancel")).json()["state"] == "CANCELLED"

@@ -48,7 +48,10 @@ async def test_models_are_listed(client: httpx.AsyncClient) -> None:
 
 async def test_the_front_page_says_where_the_documentation_is(client: httpx.AsyncClient) -> None:
     welcome = (await client.get("/", headers={"Authorization": ""})).json()
-    assert (await client.get(welcome["documentation"])).status_code == 200
+    page = await client.get(welcome["documentation"], headers={"Authorization": ""})
+    assert page.headers["Content-Type"].startswith("text/html")
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    assert "://" not in page.text
     assert (await client.get(welcome["openapi"])).json()["info"]["title"] == "Lectern"
 
 
