@@ -83,9 +83,9 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
     operation["security"] = [{"apiKey": []}] if protected else []
     responses = operation["responses"]
     responses.pop("422", None)
-    for status, meaning in _SUCCESS.items():
-        if responses.get(status, {}).get("description") == "Successful Response":
-            responses[status]["description"] = meaning
+    for code, meaning in _SUCCESS.items():
+        if responses.get(code, {}).get("description") == "Successful Response":
+            responses[code]["description"] = meaning
     expected = dict(_COMMON)
     if protected:
         expected |= _PROTECTED

@@ -8,8 +8,16 @@ from gateway.http.authentication import CurrentPrincipal
 from gateway.http.parameters import CurrentPage
 from gateway.http.services import CurrentServices
 from gateway.http.strict_route import StrictRoute
-from gateway.schemas.accounts import ApiKey, ApiKeyInput, NewApiKey, NewOrganisation, Organisation, OrganisationInput, to_new_api_key
-from gateway.schemas.shapes import Page, page_of
+from gateway.schemas.accounts import (
+    ApiKeyInput,
+    ApiKeyList,
+    NewApiKey,
+    NewOrganisation,
+    Organisation,
+    OrganisationInput,
+    OrganisationList,
+    to_new_api_key,
+)
 
 router = APIRouter(prefix="/api/v1", tags=["accounts"], route_class=StrictRoute)
 
@@ -22,9 +30,9 @@ async def create_organisation(body: OrganisationInput, principal: CurrentPrincip
 
 
 @router.get("/organisations", summary="List organisations, oldest first")
-async def list_organisations(page: CurrentPage, principal: CurrentPrincipal, services: CurrentServices) -> Page[Organisation]:
+async def list_organisations(page: CurrentPage, principal: CurrentPrincipal, services: CurrentServices) -> OrganisationList:
     """All for an operator, their own for others."""
-    return page_of(Organisation, await services.accounts.list_organisations(principal, page))
+    return OrganisationList.of(await services.accounts.list_organisations(principal, page))
 
 
 @router.get("/organisations/{organisation}", summary="Get an organisation")
@@ -41,9 +49,9 @@ async def create_api_key(body: ApiKeyInput, principal: CurrentPrincipal, service
 
 
 @router.get("/api-keys", summary="List API keys, oldest first")
-async def list_api_keys(page: CurrentPage, principal: CurrentPrincipal, services: CurrentServices) -> Page[ApiKey]:
+async def list_api_keys(page: CurrentPage, principal: CurrentPrincipal, services: CurrentServices) -> ApiKeyList:
     """For admins: the keys of their own organisation, revoked ones too."""
-    return page_of(ApiKey, await services.accounts.list_api_keys(principal, page))
+    return ApiKeyList.of(await services.accounts.list_api_keys(principal, page))
 
 
 @router.delete(

@@ -8,8 +8,7 @@ from gateway.domain.collections import CollectionChange, CollectionSettings
 from gateway.http.parameters import CurrentPage
 from gateway.http.services import CurrentServices
 from gateway.http.strict_route import StrictRoute
-from gateway.schemas.collections import Collection, CollectionDeleted, CollectionInput, CollectionPatch
-from gateway.schemas.shapes import Page, page_of
+from gateway.schemas.collections import Collection, CollectionDeleted, CollectionInput, CollectionList, CollectionPatch
 
 router = APIRouter(prefix="/api/v1/collections", tags=["collections"], route_class=StrictRoute)
 CollectionKey = Annotated[str, Path(description="Id or name.", examples=["handbook"])]
@@ -22,8 +21,8 @@ async def create_collection(body: CollectionInput, services: CurrentServices) ->
 
 
 @router.get("", summary="List collections, by name")
-async def list_collections(page: CurrentPage, services: CurrentServices) -> Page[Collection]:
-    return page_of(Collection, await services.collections.list(page))
+async def list_collections(page: CurrentPage, services: CurrentServices) -> CollectionList:
+    return CollectionList.of(await services.collections.list(page))
 
 
 @router.get("/{collection}", summary="Get a collection")

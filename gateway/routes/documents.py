@@ -19,11 +19,11 @@ from gateway.schemas.documents import (
     AcceptedDocument,
     DeletionReceipt,
     Document,
+    DocumentList,
     DocumentPatch,
     DocumentWithPages,
 )
 from gateway.schemas.jobs import Job
-from gateway.schemas.shapes import Page, page_of
 
 router = APIRouter(prefix="/api/v1", tags=["documents"], route_class=StrictRoute)
 NDJSON: Final = "application/x-ndjson"
@@ -116,8 +116,8 @@ async def list_documents(
     page: CurrentPage,
     services: CurrentServices,
     state: Annotated[DocumentState | None, Query(description="Only documents in this state.")] = None,
-) -> Page[Document]:
-    return page_of(Document, await services.documents.list(collection, page, state))
+) -> DocumentList:
+    return DocumentList.of(await services.documents.list(collection, page, state))
 
 
 @router.get("/documents/{document}", summary="Get a document")

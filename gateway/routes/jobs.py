@@ -12,8 +12,7 @@ from gateway.http.event_stream import MEDIA_TYPE, Event, EventStream
 from gateway.http.parameters import CurrentPage
 from gateway.http.services import CurrentServices
 from gateway.http.strict_route import StrictRoute
-from gateway.schemas.jobs import Job
-from gateway.schemas.shapes import Page, page_of
+from gateway.schemas.jobs import Job, JobList
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], route_class=StrictRoute)
 _EVENTS_HELP = "Events `job`, each a Job; then `complete` with the last one, or `error` with a Problem."
@@ -25,8 +24,8 @@ async def list_jobs(
     page: CurrentPage,
     services: CurrentServices,
     collection: Annotated[str, Query(max_length=200, description="Only jobs of this collection, by id or name.")] = "",
-) -> Page[Job]:
-    return page_of(Job, await services.jobs.list(page, collection))
+) -> JobList:
+    return JobList.of(await services.jobs.list(page, collection))
 
 
 @router.get("/{job}", summary="Get a job")

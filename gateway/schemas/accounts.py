@@ -6,7 +6,7 @@ from pydantic import AwareDatetime, ConfigDict, Field, field_validator
 
 from gateway.domain.accounts import NewApiKey as DomainNewApiKey
 from gateway.domain.accounts import Role
-from gateway.schemas.shapes import RequestBody, ResourceName, Shape, own_id
+from gateway.schemas.shapes import Page, RequestBody, ResourceName, Shape, own_id
 
 
 class OrganisationInput(RequestBody):
@@ -19,6 +19,10 @@ class Organisation(Shape):
     id: str = own_id("organisation_id")
     name: str
     create_time: datetime
+
+
+class OrganisationList(Page[Organisation]):
+    pass
 
 
 class ApiKeyInput(RequestBody):
@@ -50,6 +54,10 @@ class ApiKey(Shape):
     last_used_time: datetime | None = Field(description="Up to a minute late; null: never used.")
     expire_time: datetime | None
     revoke_time: datetime | None
+
+
+class ApiKeyList(Page[ApiKey]):
+    pass
 
 
 class NewApiKey(ApiKey):

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, JsonValue
 
-from gateway.schemas.shapes import Change, Metadata, RequestBody, ResourceName, Shape, own_id
+from gateway.schemas.shapes import Change, Metadata, Page, RequestBody, ResourceName, Shape, own_id
 
 Description = Annotated[str, Field(max_length=4000)]
 
@@ -54,6 +54,10 @@ class Collection(Shape):
     passage_count: int = Field(description="Passages that searches can see.")
     create_time: datetime | None
     update_time: datetime | None
+
+
+class CollectionList(Page[Collection]):
+    pass
 
 
 class CollectionDeleted(Shape):

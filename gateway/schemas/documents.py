@@ -8,7 +8,7 @@ from pydantic import AfterValidator, ConfigDict, Field, JsonValue, model_validat
 
 from gateway.domain.documents import DocumentState
 from gateway.schemas.jobs import Job
-from gateway.schemas.shapes import Change, Metadata, OptionalText, RequestBody, Shape, own_id
+from gateway.schemas.shapes import Change, Metadata, OptionalText, Page, RequestBody, Shape, own_id
 
 DocumentName = Annotated[str, Field(min_length=1, max_length=500, description="File name or title.")]
 ExternalId = Annotated[str, Field(min_length=1, max_length=500, description="Your own id; taking it in again replaces the content.")]
@@ -94,6 +94,10 @@ class Document(Shape):
     create_time: datetime | None
     update_time: datetime | None
     indexed_time: datetime | None = Field(description="When the visible content became visible.")
+
+
+class DocumentList(Page[Document]):
+    pass
 
 
 class DocumentWithPages(Document):

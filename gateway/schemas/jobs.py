@@ -5,7 +5,7 @@ from datetime import datetime
 from pydantic import Field
 
 from gateway.domain.jobs import JobState
-from gateway.schemas.shapes import OptionalText, Shape, own_id
+from gateway.schemas.shapes import OptionalText, Page, Shape, own_id
 
 
 class JobFailure(Shape):
@@ -36,3 +36,7 @@ class Job(Shape):
     failures: list[JobFailure] = Field(description="The first 100.")
     create_time: datetime | None
     end_time: datetime | None
+
+
+class JobList(Page[Job]):
+    pass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Self, TypeVar
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 from pydantic_core import PydanticCustomError
@@ -63,19 +63,13 @@ def own_id(name: str) -> Any:
 class Page(BaseModel, Generic[Item]):
     """One page of a list."""
 
-    @classmethod
-    def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
-        return f"{params[0].__name__}List"
-
     items: list[Item]
     next_page_token: str | None = Field(description="Give it as `page_token` for the next page; null on the last one.")
 
-
-def page_of(shape: type[Item], listing: Listing[Any]) -> Page[Item]:
-    return Page[shape](  # type: ignore[valid-type]
-        items=[shape.model_validate(item) for item in listing.items],
-        next_page_token=listing.next_token or None,
-    )
+    @classmethod
+    def of(cls, listing: Listing[Any]) -> Self:
+        """The page that shows ``listing``."""
+        return cls.model_validate({"items": listing.items, "next_page_token": listing.next_token or None}, from_attributes=True)
 
 
 def _resource_name(name: str) -> str:

@@ -77,7 +77,7 @@ def test_a_file_that_cannot_be_used_is_refused_with_its_reason(
 def test_a_line_of_a_megabyte_is_taken_in_whole(library: Organisation) -> None:
     response = library.upload("inbox", "line.txt", b"harbour " * 131_072)
     assert response.status_code == 202, response.text
-    ended = library.wait_for_job(response.json()["job"]["job_id"], seconds=360)
+    ended = library.wait_for_job(response.json()["job"]["id"], seconds=360)
     assert (ended["state"], ended["failures"]) == ("SUCCEEDED", [])
 
 

@@ -74,7 +74,7 @@ def test_5000_abstracts_in_one_request_become_searchable_by_their_external_ids(o
     organisation.create_collection("abstracts")
     entries = [{"id": f"a-{number}", "name": f"Abstract {number}", "text": abstract(number)} for number in range(5000)]
     job = organisation.batch("abstracts", entries)
-    ended = organisation.wait_for_job(job["job_id"], seconds=600)
+    ended = organisation.wait_for_job(job["id"], seconds=600)
     assert (ended["state"], ended["total"], ended["done"], ended["failures"]) == ("SUCCEEDED", 5000, 5000, [])
     collection = organisation.client.get("/api/v1/collections/abstracts").json()
     assert collection["document_count"] == 5000

@@ -55,7 +55,7 @@ def test_killing_a_service_while_ingesting_loses_nothing_and_doubles_nothing(
     before = stack.pid(service)
     os.kill(before, signal.SIGKILL)
     eventually(lambda: stack.is_healthy() and stack.pid(service) != before, seconds=90, what=f"{service} is back")
-    ended = organisation.wait_for_job(job["job_id"], seconds=240)
+    ended = organisation.wait_for_job(job["id"], seconds=240)
     searcher.stop()
 
     assert (ended["state"], ended["done"], ended["total"]) == ("SUCCEEDED", 300, 300), ended

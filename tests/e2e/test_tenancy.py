@@ -44,12 +44,12 @@ def fill_library(organisation: Organisation, word: str) -> Owned:
     mine = organisation.client.get("/api/v1/organisations").json()["items"][0]
     key = organisation.client.get("/api/v1/api-keys").json()["items"][0]
     values = {
-        "collection": collection["collection_id"],
-        "document": document["document_id"],
+        "collection": collection["id"],
+        "document": document["id"],
         "passage": hit["passage_id"],
-        "job": job["job_id"],
-        "organisation": mine["organisation_id"],
-        "api_key": key["api_key_id"],
+        "job": job["id"],
+        "organisation": mine["id"],
+        "api_key": key["id"],
     }
     return Owned(organisation, values)
 
@@ -109,7 +109,7 @@ def test_no_listing_or_query_shows_anothers_canary(stack: Stack, owner: Owned, s
 def test_the_same_collection_name_counts_only_ones_own(owner: Owned, stranger: Owned) -> None:
     for side in (owner, stranger):
         collection = side.organisation.client.get("/api/v1/collections/shared-name").json()
-        assert (collection["collection_id"], collection["document_count"], collection["passage_count"]) == (side.values["collection"], 1, 1)
+        assert (collection["id"], collection["document_count"], collection["passage_count"]) == (side.values["collection"], 1, 1)
 
 
 def test_no_operation_answers_without_a_key(stack: Stack, owner: Owned) -> None:

@@ -28,7 +28,7 @@ def list_collections(url: UrlOption = None, key: KeyOption = None, *, as_json: J
     if as_json:
         print_models(found)
         return
-    rows = [(c.name, c.document_count, c.passage_count, c.create_time, c.collection_id) for c in found]
+    rows = [(c.name, c.document_count, c.passage_count, c.create_time, c.id) for c in found]
     print_table(("name", "documents", "passages", "made", "id"), rows, empty="There is no collection yet; `lectern ingest` makes one.")
 
 
@@ -47,7 +47,7 @@ def create(
     if as_json:
         print_model(made)
     else:
-        out.print(f"Made the collection {plain(made.name)} ({made.collection_id}).", markup=False)
+        out.print(f"Made the collection {plain(made.name)} ({made.id}).", markup=False)
 
 
 @app.command("delete")
@@ -64,7 +64,7 @@ def delete(
         collection = client.collections.get(name)
         if not yes:
             confirm(f"Delete {plain(collection.name)} and its {collection.document_count} documents?", as_json=as_json)
-        deleted = client.collections.delete(collection.collection_id)
+        deleted = client.collections.delete(collection.id)
     if as_json:
         print_model(deleted)
     else:

@@ -31,7 +31,7 @@ def list_documents(
     if as_json:
         print_models(found)
         return
-    rows = [(d.name, d.state, d.page_count or "", d.passage_count, d.reason, d.document_id) for d in found]
+    rows = [(d.name, d.state, d.page_count or "", d.passage_count, d.reason, d.id) for d in found]
     print_table(("name", "state", "pages", "passages", "reason", "id"), rows, empty="There is no such document.")
 
 
@@ -70,7 +70,7 @@ def delete(
         found = client.documents.get(document)
         if not yes:
             confirm(f"Delete {plain(found.name)}?", as_json=as_json)
-        receipt = client.documents.delete(found.document_id)
+        receipt = client.documents.delete(found.id)
     if as_json:
         print_model(receipt)
     else:

@@ -147,13 +147,13 @@ async def _follow(client: AsyncLectern, source: SourceFile, taken: Uploaded) -> 
 async def _ended(client: AsyncLectern, source: SourceFile, taken: Uploaded) -> Outcome:
     name = source.external_id
     if taken.unchanged and taken.state == "READY":
-        return Outcome(name, FileState.UNCHANGED, document_id=taken.document_id)
-    job = taken.job if taken.job.ended else await client.jobs.wait(taken.job.job_id)
-    document = taken if taken.unchanged and taken.job.ended else await client.documents.get(taken.document_id)
+        return Outcome(name, FileState.UNCHANGED, document_id=taken.id)
+    job = taken.job if taken.job.ended else await client.jobs.wait(taken.job.id)
+    document = taken if taken.unchanged and taken.job.ended else await client.documents.get(taken.id)
     if document.state == "READY":
-        return Outcome(name, FileState.READY, document_id=document.document_id, embedded=job.embedded)
-    reason, message = document.reason or document.state, document.message or f"Its job {job.job_id} ended {job.state}."
-    return Outcome(name, FileState.FAILED, reason, message, document.document_id, job.embedded)
+        return Outcome(name, FileState.READY, document_id=document.id, embedded=job.embedded)
+    reason, message = document.reason or document.state, document.message or f"Its job {job.id} ended {job.state}."
+    return Outcome(name, FileState.FAILED, reason, message, document.id, job.embedded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,7 @@ async def ingest_batch(client: AsyncLectern, collection: str, path: Path, progre
     last = taken.job
     progress(last)
     if not last.ended:
-        async for now in client.jobs.watch(last.job_id):
+        async for now in client.jobs.watch(last.id):
             progress(now)
             last = now
     return BatchOutcome(last, taken.unchanged)

@@ -34,7 +34,7 @@ def list_jobs(
     if as_json:
         print_models(found)
         return
-    rows = [(j.job_id, j.kind, j.state, f"{j.done}/{j.total}", j.failed or "", j.create_time) for j in found]
+    rows = [(j.id, j.kind, j.state, f"{j.done}/{j.total}", j.failed or "", j.create_time) for j in found]
     print_table(("job", "kind", "state", "done", "failed", "made"), rows, empty="There was no job yet.")
 
 
@@ -75,6 +75,6 @@ def _print_job(job: Job, *, as_json: bool) -> None:
         print_model(job)
         return
     work = f"{job.embedded} texts embedded, {job.reused} vectors taken over"
-    out.print(f"{job.job_id}: {job.state}, {job.done} of {job.total} done, {job.failed} failed; {work}.", markup=False)
+    out.print(f"{job.id}: {job.state}, {job.done} of {job.total} done, {job.failed} failed; {work}.", markup=False)
     for failure in job.failures:
         out.print(f"  {plain(failure.document_name)}: {failure.reason}: {plain(failure.message)}", markup=False)

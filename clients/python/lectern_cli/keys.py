@@ -20,7 +20,7 @@ def list_keys(*, url: UrlOption = None, key: KeyOption = None, as_json: JsonOpti
     if as_json:
         print_models(found)
         return
-    rows = [(k.name, k.prefix, k.role, k.create_time, k.last_used_time, k.api_key_id) for k in found]
+    rows = [(k.name, k.prefix, k.role, k.create_time, k.last_used_time, k.id) for k in found]
     print_table(("name", "prefix", "role", "made", "last used", "id"), rows, empty="There is no key.")
 
 

@@ -19,7 +19,7 @@ class _Answered(BaseModel):
 class Collection(_Answered):
     """A named set of documents."""
 
-    collection_id: str
+    id: str
     name: str
     description: str = ""
     metadata: dict[str, Any] = {}
@@ -55,7 +55,7 @@ class Document(_Answered):
         pages: only when asked for.
     """
 
-    document_id: str
+    id: str
     collection_id: str
     external_id: str | None = None
     name: str
@@ -98,7 +98,7 @@ class Job(_Answered):
         failures: the first 100.
     """
 
-    job_id: str
+    id: str
     state: JobState
     collection_id: str | None = None
     kind: str = ""
@@ -274,7 +274,7 @@ class ApiKey(_Answered):
         last_used_time: up to a minute late; None: never.
     """
 
-    api_key_id: str
+    id: str
     organisation_id: str = ""
     name: str
     prefix: str
@@ -294,7 +294,7 @@ class NewApiKey(ApiKey):
 class Organisation(_Answered):
     """A customer of the server; its documents are nobody else's."""
 
-    organisation_id: str
+    id: str
     name: str
     create_time: datetime | None = None
 

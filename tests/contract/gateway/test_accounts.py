@@ -94,8 +94,8 @@ async def test_no_organisation_sees_or_touches_another(client: httpx.AsyncClient
     acme, umbra = await new_organisation(client, "acme"), await new_organisation(client, "umbra")
     ann, bo = await clients.with_key(acme["api_key"]["key"]), await clients.with_key(umbra["api_key"]["key"])
     assert [item["name"] for item in (await ann.get(ORGANISATIONS)).json()["items"]] == ["acme"]
-    assert (await ann.get(f"{ORGANISATIONS}/{umbra['organisation_id']}")).status_code == 404
-    assert (await client.get(f"{ORGANISATIONS}/{umbra['organisation_id']}")).json()["name"] == "umbra"
+    assert (await ann.get(f"{ORGANISATIONS}/{umbra['id']}")).status_code == 404
+    assert (await client.get(f"{ORGANISATIONS}/{umbra['id']}")).json()["name"] == "umbra"
     theirs = umbra["api_key"]["id"]
     assert theirs not in (await ann.get(KEYS)).text
     missing = await ann.delete(f"{KEYS}/{theirs}")
@@ -134,10 +134,10 @@ async def test_a_revoked_key_is_refused_at_once(client: httpx.AsyncClient, clien
     made = await new_key(client, role="admin")
     victim = await clients.with_key(made["key"])
     assert (await victim.get(KEYS)).status_code == 200
-    assert (await client.delete(f"{KEYS}/{made['api_key_id']}")).status_code == 204
+    assert (await client.delete(f"{KEYS}/{made['id']}")).status_code == 204
     refused = await victim.get(KEYS)
     assert (refused.status_code, refused.json()["reason"]) == (401, "API_KEY_INVALID")
-    assert (await client.delete(f"{KEYS}/{made['api_key_id']}")).status_code == 204
+    assert (await client.delete(f"{KEYS}/{made['id']}")).status_code == 204
     shown = {item["id"]: item["revoke_time"] for item in (await client.get(KEYS)).json()["items"]}
     assert shown[made["id"]] is not None
 
@@ -153,10 +153,10 @@ async def test_the_last_key_that_can_manage_an_organisation_stays(client: httpx.
     made = (await new_organisation(client, "acme"))["api_key"]
     admin = await clients.with_key(made["key"])
     await new_key(admin, role="member")
-    refused = await admin.delete(f"{KEYS}/{made['api_key_id']}")
+    refused = await admin.delete(f"{KEYS}/{made['id']}")
     assert (refused.status_code, refused.json()["reason"]) == (409, "LAST_ADMIN_KEY")
     await new_key(admin, role="admin")
-    assert (await admin.delete(f"{KEYS}/{made['api_key_id']}")).status_code == 204
+    assert (await admin.delete(f"{KEYS}/{made['id']}")).status_code == 204
 
 
 async def test_two_admins_who_revoke_each_other_do_not_lock_everybody_out(client: httpx.AsyncClient, clients: Clients) -> None:
@@ -164,7 +164,7 @@ async def test_two_admins_who_revoke_each_other_do_not_lock_everybody_out(client
     ann = await clients.with_key(first["key"])
     second = await new_key(ann, role="admin")
     bo = await clients.with_key(second["key"])
-    replies = await asyncio.gather(ann.delete(f"{KEYS}/{second['api_key_id']}"), bo.delete(f"{KEYS}/{first['api_key_id']}"))
+    replies = await asyncio.gather(ann.delete(f"{KEYS}/{second['id']}"), bo.delete(f"{KEYS}/{first['id']}"))
     alive = [(await one.get(KEYS)).status_code for one in (ann, bo)]
     assert sorted(alive) == [200, 401]
     assert min(reply.status_code for reply in replies) == 204
@@ -204,7 +204,7 @@ async def test_a_key_revoked_elsewhere_is_refused_within_the_cache_time(settings
         made = await new_key(here)
         bearer = {"Authorization": f"Bearer {made['key']}"}
         assert (await there.get("/api/v1/collections", headers=bearer)).status_code == 200
-        await here.delete(f"{KEYS}/{made['api_key_id']}")
+        await here.delete(f"{KEYS}/{made['id']}")
         assert (await there.get("/api/v1/collections", headers=bearer)).status_code == 401
 
 

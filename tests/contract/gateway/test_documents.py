@@ -148,7 +148,7 @@ async def test_what_the_ingestor_refuses_is_told_in_its_words(client: httpx.Asyn
 
 async def test_a_document_is_read_changed_listed_and_deleted(client: httpx.AsyncClient, world: World) -> None:
     made = (await client.post(DOCUMENTS, json={"text": "a", "name": "a.txt", "metadata": {"k": 1}})).json()
-    path = f"/api/v1/documents/{made['document_id']}"
+    path = f"/api/v1/documents/{made['id']}"
     assert (await client.get(path)).json()["pages"] is None
     assert (await client.get(f"{path}?expand=pages")).json()["pages"] == [{"number": 1, "text": "The first page."}]
     assert (await client.patch(path, json={"name": "b.txt"})).json()["metadata"] == {"k": 1}

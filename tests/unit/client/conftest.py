@@ -177,7 +177,7 @@ def gateway() -> Iterator[Gateway]:
 
 def collection(name: str = "handbook", **values: Any) -> dict[str, Any]:
     return {
-        "collection_id": f"id-{name}",
+        "id": f"id-{name}",
         "name": name,
         "description": "",
         "metadata": {},
@@ -193,7 +193,7 @@ def collection(name: str = "handbook", **values: Any) -> dict[str, Any]:
 def job(state: str = "SUCCEEDED", **values: Any) -> dict[str, Any]:
     ended = state in {"SUCCEEDED", "FAILED", "CANCELLED"}
     return {
-        "job_id": "job-1",
+        "id": "job-1",
         "collection_id": "id-handbook",
         "kind": "INGEST",
         "state": state,
@@ -214,7 +214,7 @@ def job(state: str = "SUCCEEDED", **values: Any) -> dict[str, Any]:
 
 def document(name: str = "a.txt", state: str = "READY", **values: Any) -> dict[str, Any]:
     return {
-        "document_id": f"doc-{name}",
+        "id": f"doc-{name}",
         "collection_id": "id-handbook",
         "external_id": name,
         "name": name,

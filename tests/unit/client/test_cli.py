@@ -232,7 +232,7 @@ def test_jobs_are_listed_and_steered(gateway: Gateway, lectern: Lectern) -> None
 
 
 def test_a_new_key_alone_goes_to_standard_output(gateway: Gateway, lectern: Lectern) -> None:
-    gateway.on("POST", "/api/v1/api-keys", ok({"api_key_id": "k1", "name": "nightly", "prefix": "abc", "role": "member", "key": KEY}, 201))
+    gateway.on("POST", "/api/v1/api-keys", ok({"id": "k1", "name": "nightly", "prefix": "abc", "role": "member", "key": KEY}, 201))
     assert lectern("keys", "create", "nightly").out == f"{KEY}\n"
 
 

@@ -40,7 +40,7 @@ def test_every_request_carries_the_key_and_names_the_client(gateway: Gateway) ->
     gateway.on("GET", f"{COLLECTIONS}/handbook", ok(collection()))
     with connect(gateway) as lectern:
         found = lectern.collections.get("handbook")
-    assert (found.collection_id, found.document_count) == ("id-handbook", 2)
+    assert (found.id, found.document_count) == ("id-handbook", 2)
     assert found.create_time is not None
     (request,) = gateway.requests
     assert request.headers["authorization"] == f"Bearer {KEY}"
@@ -157,7 +157,7 @@ def test_a_file_is_uploaded_with_its_fields_and_again_when_the_server_was_busy(g
     gateway.on("POST", DOCUMENTS, problem(503, "INGESTOR_UNAVAILABLE", "Away.", retry_after="0"), accepted)
     with connect(gateway) as lectern:
         taken = lectern.documents.upload("handbook", file, external_id="cars/räder.txt", metadata={"team": "cars"})
-    assert (taken.document_id, taken.job.job_id, taken.unchanged) == ("doc-räder.txt", "job-1", False)
+    assert (taken.id, taken.job.id, taken.unchanged) == ("doc-räder.txt", "job-1", False)
     first, second = gateway.requests
     for request in (first, second):
         assert file.read_bytes() in request.body
@@ -244,7 +244,7 @@ def test_watching_a_job_that_does_not_exist_fails_at_once(gateway: Gateway) -> N
 
 
 def test_a_key_is_shown_once_and_stays_out_of_its_repr(gateway: Gateway) -> None:
-    made = {"api_key_id": "k1", "organisation_id": "o1", "name": "nightly", "prefix": "abc", "role": "member", "key": KEY}
+    made = {"id": "k1", "organisation_id": "o1", "name": "nightly", "prefix": "abc", "role": "member", "key": KEY}
     gateway.on("POST", "/api/v1/api-keys", ok(made, 201))
     gateway.on("DELETE", "/api/v1/api-keys/k1", Reply(204))
     with connect(gateway) as lectern:
@@ -267,7 +267,7 @@ async def test_the_asynchronous_client_does_the_same(gateway: Gateway, tmp_path:
     gateway.on("POST", "/api/v1/ask", events(*ASK_EVENTS))
     async with AsyncLectern(gateway.url, KEY) as lectern:
         assert [found.name async for found in lectern.collections.list()] == ["a"]
-        assert (await lectern.documents.upload("handbook", tmp_path / "a.txt")).document_id == "doc-a.txt"
+        assert (await lectern.documents.upload("handbook", tmp_path / "a.txt")).id == "doc-a.txt"
         await lectern.documents.create_batch("handbook", [{"text": "x"}])
         assert (await lectern.jobs.wait("job-1")).state == "SUCCEEDED"
         assert [type(event).__name__ async for event in lectern.ask_stream("?")][-1] == "AskComplete"

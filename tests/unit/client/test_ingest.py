@@ -111,7 +111,7 @@ async def test_each_file_ends_ready_unchanged_or_failed_with_its_reason(gateway:
             return problem(400, "EMPTY_FILE", "The file is empty.")
         if name == "same.txt":
             return ok({**document(name), "job": job(embedded=50), "unchanged": True})
-        return ok({**document(name, "PROCESSING"), "job": job("QUEUED", job_id=f"job-{name}"), "unchanged": False}, 202)
+        return ok({**document(name, "PROCESSING"), "job": job("QUEUED", id=f"job-{name}"), "unchanged": False}, 202)
 
     gateway.on("POST", DOCUMENTS, accept)
     for name, end in (("new.txt", "SUCCEEDED"), ("gone.txt", "SUCCEEDED"), ("broken.pdf", "FAILED")):
