@@ -14,7 +14,7 @@ help: ## Show this list
 setup: $(STAMP) ## Make .venv with everything the laptop and the tests need
 
 $(STAMP): pyproject.toml requirements/dev.txt deploy/environment/install.py
-	@echo "Setting up $(VENV): a few minutes the first time, most of it PyTorch."
+	@echo "Setting up $(VENV): about two minutes the first time."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python deploy/environment/install.py dev
 	@touch $@
