@@ -6,7 +6,6 @@ import math
 
 import pytest
 
-from ingestor.domain.ids import new_id
 from lectern.ingestor.v1 import collections_pb2, documents_pb2
 from shared.errors import Status
 from tests.integration.ingestor.library import Library, error_of, struct
@@ -29,7 +28,7 @@ async def test_a_name_can_be_used_once_in_an_organisation(library: Library) -> N
     assert (await library.for_organisation(f"{library.organisation_id}-other").create_collection("one")).name == "one"
 
 
-@pytest.mark.parametrize("name", ["", "   ", "x" * 201, new_id()])
+@pytest.mark.parametrize("name", ["", "   ", "x" * 201, "01a1f8a5-28b7-767b-b7df-4e20de701724"])
 async def test_a_name_that_cannot_be_one_is_refused(library: Library, name: str) -> None:
     error = await error_of(library.create_collection(name))
     assert (error.reason, error.status) == ("COLLECTION_NAME_INVALID", Status.INVALID_ARGUMENT)
