@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.struct_pb2 import ListValue, Struct, Value
+from google.protobuf.struct_pb2 import NULL_VALUE, ListValue, Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.domain.collections import Collection, CollectionSettings
@@ -67,7 +67,7 @@ def from_json(metadata: Mapping[str, JsonValue]) -> Struct:
 
 def _from_json(value: JsonValue) -> Value:
     if value is None:
-        return Value(null_value=0)  # type: ignore[arg-type]
+        return Value(null_value=NULL_VALUE)
     if isinstance(value, bool):
         return Value(bool_value=value)
     if isinstance(value, str):

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import structlog
 from fastapi import FastAPI
@@ -53,12 +54,19 @@ class RunningGateway:
     """A gateway that answers at ``url``."""
 
     url: str
-    app: FastAPI
+    app: Application
 
 
-def create_app(settings: GatewaySettings) -> FastAPI:
+class Application(FastAPI):
+    """FastAPI with an OpenAPI document that is true."""
+
+    def openapi(self) -> dict[str, Any]:
+        return openapi.document(self)
+
+
+def create_app(settings: GatewaySettings) -> Application:
     """The application, without its services: set ``app.state.services`` before it serves."""
-    app = FastAPI(
+    app = Application(
         title="Lectern",
         version=_version(),
         docs_url=None,
@@ -79,7 +87,6 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     )
     for routes in _ROUTERS:
         app.include_router(routes.router)
-    app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     return app
 
 
