@@ -91,7 +91,8 @@ class Child:
         """Ask it to end, and kill it with its group when it has not within ``grace_seconds``."""
         self._signal(self._stop_signal)
         try:
-            await asyncio.wait_for(self._process.wait(), grace_seconds)
+            async with asyncio.timeout(grace_seconds):
+                await self._process.wait()
         except TimeoutError:
             self.kill()
             await self._process.wait()

@@ -101,7 +101,8 @@ async def within(probe: Probe, seconds: float) -> None:
         NoAnswerError: it did not answer in time.
     """
     try:
-        await asyncio.wait_for(probe(), seconds)
+        async with asyncio.timeout(seconds):
+            await probe()
     except TimeoutError:
         raise NoAnswerError(f"It has not answered within {seconds:g} s.") from None
     except (NotReadyError, NoAnswerError):

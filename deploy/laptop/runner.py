@@ -145,6 +145,7 @@ class ServiceRunner:
         finally:
             watching.cancel()
             ended.cancel()
+            await asyncio.wait({watching, ended})
         self._child = None
         return self._judge(ended.result(), began)
 

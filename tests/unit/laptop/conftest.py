@@ -46,7 +46,10 @@ listener.bind(str(path))
 listener.listen()
 while True:
     connection, _ = listener.accept()
-    connection.sendall(health.read_bytes() if health.exists() else b"ready")
+    try:
+        connection.sendall(health.read_bytes() if health.exists() else b"ready")
+    except OSError:
+        pass  # who asked has gone
     connection.close()
 """
 
@@ -83,8 +86,11 @@ class Programmes:
         async def probe() -> None:
             try:
                 reader, writer = await asyncio.open_unix_connection(self.folder / f"{name}.socket")
-                answer = await asyncio.wait_for(reader.read(), ANSWER_SECONDS)
-                writer.close()
+                try:
+                    async with asyncio.timeout(ANSWER_SECONDS):
+                        answer = await reader.read()
+                finally:
+                    writer.close()
             except (OSError, TimeoutError):
                 raise NoAnswerError("It does not answer.") from None
             if answer != b"ready":
