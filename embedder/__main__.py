@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from embedder.adapters.transformers.checkpoint import CheckpointError
-from embedder.adapters.transformers.loading import SelfTestError
+from embedder.adapters.transformers.self_test import SelfTestError
 from embedder.server import serve
 from embedder.settings import EmbedderSettings
 from shared.rpc.run import run_service

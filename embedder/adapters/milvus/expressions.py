@@ -100,8 +100,11 @@ def _comparison(comparison: Comparison) -> str:
     column = comparison.field if key is None else f"metadata[{literal(key)}]"
     if comparison.operator is Operator.EXISTS:
         return f"exists {column}"
-    if comparison.operator is Operator.IN:
+    if comparison.operator is Operator.IN and key is None:
         return f"{column} in {literals(comparison.values)}"
+    if comparison.operator is Operator.IN:
+        # Milvus Lite knows IN for columns only.
+        return " or ".join(f"{column} == {literal(value)}" for value in comparison.values)
     compared = f"{column} {comparison.operator.value} {literal(comparison.values[0])}"
     if key is None and FIELDS[comparison.field] is FieldType.TIME:
         return f"{column} > {NO_TIME} and {compared}"

@@ -36,7 +36,7 @@ class TransformersEncoder:
         Args:
             checkpoint: the folder to load.
             device: ``cpu``, ``cuda:0``, …
-            bf16: multiply in bfloat16; weights, sums and norms stay in float32.
+            bf16: multiply in bfloat16; embeddings, norms and sums stay in float32.
 
         Raises:
             CheckpointError: the weights do not fit the configuration.
@@ -59,6 +59,11 @@ class TransformersEncoder:
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             raise CheckpointError(f"{checkpoint.transformer} cannot be loaded: {error}") from error
         self._pad_id = int(config.pad_token_id or 0)
+        if bf16:
+            # Autocast would convert these anew for every batch.
+            for module in model.modules():
+                if isinstance(module, torch.nn.Linear):
+                    module.to(torch.bfloat16)
         self._model = model.eval().to(self._device)
 
     @property

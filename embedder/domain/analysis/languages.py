@@ -48,7 +48,7 @@ LANGUAGES = {
             """à ai aie aient ait alors as au aucun aucune auquel aura aurait aussi autre autres aux auxquelles auxquels avaient avais
             avait avant avec avez avoir avons ayant c ça car ce ceci cela celle celles celui ces cet cette ceux chaque chez
             ci comme comment d dans de depuis des donc dont du duquel elle elles en encore entre es est et étaient étais
-            était étant été être eu eut eux fait fut il ils j je jusqu l la laquelle le lequel les lesquelles lesquels leur
+            était étant été être eu eut eux fait fut il ils j je jusqu l la là laquelle le lequel les lesquelles lesquels leur
             leurs lors lorsqu lorsque lui m ma mais me même mêmes mes moi mon n ne ni nos notre nous on ont or ou où par
             parce pas pendant peu peut peuvent plus pour pourquoi puis puisque qu quand que quel quelle quelles quels qui
             quoi s sa sans se sera serait ses si soi soient soit son sont sous sur t ta te tes toi ton tous tout toute

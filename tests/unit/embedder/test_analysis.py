@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from embedder.domain.analysis.analyzer import Analyzer
+from embedder.domain.analysis.languages import LANGUAGES
+
+ANALYZER = Analyzer()
+
+ENGLISH = "The pumps were inspected by the engineers before they started running again."
+FRENCH = "Les règlements intérieurs de l’université ont été modifiés par le conseil d'administration."
+GERMAN = "Die Bestellungen werden von den Mitarbeitern der Abteilung sorgfältig überprüft."
+
+
+def found(query: str, passage: str) -> bool:
+    """Whether a query meets a passage in any of its words."""
+    held = set(ANALYZER.passage_terms(passage).split())
+    return any(not held.isdisjoint(word) for word in ANALYZER.query(query).words)
+
+
+@pytest.mark.parametrize(("text", "language"), [(ENGLISH, "en"), (FRENCH, "fr"), (GERMAN, "de")])
+def test_a_sentence_is_told_to_be_in_its_language(text: str, language: str) -> None:
+    assert ANALYZER.detect(text) == language
+
+
+def test_an_english_passage_is_stemmed_and_loses_its_stop_words() -> None:
+    assert ANALYZER.passage_terms(ENGLISH) == "pump inspect engin start run"
+
+
+def test_a_french_passage_loses_elisions_and_accents() -> None:
+    terms = ANALYZER.passage_terms(FRENCH).split()
+    assert {"l", "d", "les", "ete", "par"}.isdisjoint(terms)
+    assert {"univers", "regl", "conseil"} <= set(terms)
+
+
+@pytest.mark.parametrize(
+    ("query", "passage"),
+    [
+        ("pump inspection", ENGLISH),
+        ("règlement intérieur", FRENCH),
+        ("reglement interieur", FRENCH),
+        ("universités", FRENCH),
+        ("Bestellung", GERMAN),
+        ("sorgfaltig", GERMAN),
+    ],
+)
+def test_another_form_of_a_word_finds_it_in_the_passages_own_language(query: str, passage: str) -> None:
+    assert found(query, passage)
+
+
+@pytest.mark.parametrize("identifier", ["ERR-4012", "v2.3.1", "ada@example.org", "max_length_tokens", "2024-01-31", "10.0.0.1"])
+def test_an_identifier_stands_whole_and_in_parts(identifier: str) -> None:
+    passage = f"The service reported {identifier} during the night and was restarted."
+    (whole,) = ANALYZER.query(identifier).words[0]
+    terms = ANALYZER.passage_terms(passage).split()
+    assert whole in terms
+    assert whole.isalnum()
+    assert found(identifier.replace("-", " ").replace(".", " ").replace("_", " ").replace("@", " "), passage)
+
+
+def test_a_hyphenated_phrase_is_no_identifier() -> None:
+    assert ANALYZER.passage_terms("This is a state-of-the-art engine for the ships.") == "state art engin ship"
+
+
+@pytest.mark.parametrize("query", ["what is the", "qui est là", "wer ist das"])
+def test_a_query_of_stop_words_has_no_terms(query: str) -> None:
+    assert ANALYZER.query(query).words == ()
+
+
+def test_scripts_without_spaces_are_cut_into_pairs_of_characters() -> None:
+    assert ANALYZER.passage_terms("文書を検索する").split() == ["文書", "書を", "を検", "検索", "索す", "する"]
+    assert found("検索", "文書を検索する")
+    assert ANALYZER.query("検索する").length == 4
+
+
+def test_compatibility_forms_and_case_are_the_same_word() -> None:
+    assert found("ﬁnance ＥＲＲ４０１２", "The finance department saw err4012 yesterday in the reports.")
+
+
+def test_a_query_counts_all_its_words_and_keeps_those_that_tell() -> None:
+    query = ANALYZER.query("what are the rules for remote work")
+    assert query.length == 7
+    assert [word[0] for word in query.words] == ["rule", "remot", "work"]
+
+
+@given(st.text(max_size=400))
+def test_terms_are_letters_and_digits_whatever_the_text(text: str) -> None:
+    for term in (*ANALYZER.passage_terms(text).split(" "), *ANALYZER.query(text).terms.split(" ")):
+        assert term == "" or term.isalnum()
+        assert len(term) <= 64
+
+
+@given(st.text(max_size=200))
+def test_a_text_as_its_own_query_finds_itself_unless_it_says_nothing(text: str) -> None:
+    held = set(ANALYZER.passage_terms(text).split())
+    words = ANALYZER.query(text).words
+    assert all(not held.isdisjoint(word) for word in words if held) or not held
+
+
+def test_threads_do_not_disturb_one_another() -> None:
+    texts = [f"{ENGLISH} {FRENCH} word{number}s running{number}" for number in range(200)]
+    alone = [Analyzer().passage_terms(text) for text in texts[:1]] + [ANALYZER.passage_terms(text) for text in texts[1:]]
+    shared = Analyzer()
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(shared.passage_terms, texts)) == alone
+
+
+@pytest.mark.parametrize("language", LANGUAGES.values(), ids=lambda language: language.code)
+def test_stop_words_are_lower_case_single_words(language: object) -> None:
+    stop_words = language.stop_words  # type: ignore[attr-defined]
+    assert len(stop_words) > 80
+    assert all(word == word.lower() and word.isalpha() for word in stop_words)

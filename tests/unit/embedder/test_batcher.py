@@ -1,0 +1,291 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from embedder.domain.batcher import Batcher, Embedded
+from embedder.domain.batching import BatchLimits, DropReason, Lane
+from embedder.domain.encoding import EncoderFailed, EncoderSpec, TokenIds, Vectors
+from shared.errors import AppError
+
+SPEC = EncoderSpec("echo", "1", 2, 512, normalised=False)
+LIMITS = BatchLimits(batch_tokens=64, window_tokens=256, queue_tokens=2_000)
+
+
+class EchoEncoder:
+    """Gives each text the vector (first token, number of tokens), unless ``misbehave`` says otherwise."""
+
+    spec = SPEC
+
+    def __init__(self, misbehave: Callable[[Sequence[TokenIds], Vectors], Vectors] | None = None) -> None:
+        self._misbehave = misbehave
+        self.batches: list[int] = []
+
+    def encode_pre(self, batch: Sequence[TokenIds]) -> list[TokenIds]:
+        return list(batch)
+
+    def encode_core(self, prepared: list[TokenIds]) -> Vectors:
+        self.batches.append(len(prepared))
+        vectors = np.array([(tokens[0], len(tokens)) for tokens in prepared], dtype=np.float32)
+        return self._misbehave(prepared, vectors) if self._misbehave else vectors
+
+    def encode_post(self, raw: Vectors) -> Vectors:
+        return raw
+
+
+class Silence:
+    """An observer that counts drops and forgets the rest."""
+
+    def __init__(self) -> None:
+        self.drops: list[DropReason] = []
+        self.padding: list[tuple[int, int]] = []
+
+    def dropped(self, lane: Lane, reason: DropReason) -> None:
+        self.drops.append(reason)
+
+    def queued(self, lane: Lane, tokens: int) -> None: ...
+
+    def waited(self, lane: Lane, seconds: float) -> None:
+        assert seconds >= 0
+
+    def batch_encoded(self, *, texts: int, tokens: int, padded_tokens: int, budget_tokens: int, seconds: float) -> None:
+        self.padding.append((tokens, padded_tokens))
+
+
+def text(name: int, length: int) -> TokenIds:
+    return [name, *[0] * (length - 1)]
+
+
+async def submit(batcher: Batcher, *texts: TokenIds, lane: Lane = Lane.BULK, seconds: float | None = None) -> list[Embedded | AppError]:
+    return await batcher.submit(texts, lane=lane, organisation_id="a", seconds_left=seconds)
+
+
+@asynccontextmanager
+async def running(batcher: Batcher, encoder: EchoEncoder) -> AsyncIterator[None]:
+    task = asyncio.create_task(batcher.run(encoder))
+    await asyncio.sleep(0)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_each_text_gets_its_own_vector_in_the_order_of_the_call() -> None:
+    batcher = Batcher(LIMITS, Silence())
+    async with running(batcher, EchoEncoder()):
+        outcomes = await submit(batcher, text(1, 9), text(2, 3), text(3, 60), text(4, 3))
+    vectors = [outcome.vector.tolist() for outcome in outcomes if isinstance(outcome, Embedded)]
+    assert vectors == [[1, 9], [2, 3], [3, 60], [4, 3]]
+
+
+async def test_calls_that_wait_together_share_a_batch() -> None:
+    batcher, encoder = Batcher(LIMITS, Silence()), Gate()
+    async with running(batcher, encoder):
+        first = asyncio.create_task(submit(batcher, text(9, 60)))
+        await encoder.entered()
+        second = asyncio.create_task(submit(batcher, text(9, 60)))
+        await asyncio.sleep(0)
+        calls = [asyncio.create_task(submit(batcher, text(name, 4))) for name in range(1, 9)]
+        await asyncio.sleep(0)
+        encoder.open()
+        outcomes = [outcome for outcomes in await asyncio.gather(*calls) for outcome in outcomes]
+        await asyncio.gather(first, second)
+    assert [outcome.vector[0] for outcome in outcomes if isinstance(outcome, Embedded)] == list(range(1, 9))
+    assert encoder.batches == [1, 1, 8]
+
+
+async def test_nothing_is_admitted_before_the_model_is_ready() -> None:
+    with pytest.raises(AppError) as refused:
+        await submit(Batcher(LIMITS, Silence()), text(1, 3))
+    assert refused.value.reason == "MODEL_NOT_READY"
+
+
+async def test_one_text_that_breaks_the_encoder_does_not_fail_its_neighbours() -> None:
+    def break_on_seven(batch: Sequence[TokenIds], vectors: Vectors) -> Vectors:
+        if any(tokens[0] == 7 for tokens in batch):
+            raise MemoryError
+        return vectors
+
+    batcher = Batcher(LIMITS, Silence())
+    async with running(batcher, EchoEncoder(break_on_seven)):
+        outcomes = await submit(batcher, *[text(name, 4) for name in range(1, 13)])
+    failed = [position for position, outcome in enumerate(outcomes, start=1) if isinstance(outcome, AppError)]
+    assert failed == [7]
+    assert isinstance(outcomes[6], AppError)
+    assert outcomes[6].reason == "ENCODING_FAILED"
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [(np.nan, "VECTOR_NOT_FINITE"), (np.inf, "VECTOR_NOT_FINITE"), (0.0, "VECTOR_WITHOUT_LENGTH")],
+)
+async def test_a_vector_that_cannot_be_used_is_refused_for_its_text_alone(value: float, reason: str) -> None:
+    def spoil_two(batch: Sequence[TokenIds], vectors: Vectors) -> Vectors:
+        vectors[[tokens[0] == 2 for tokens in batch]] = value
+        return vectors
+
+    batcher = Batcher(LIMITS, Silence())
+    async with running(batcher, EchoEncoder(spoil_two)):
+        outcomes = await submit(batcher, text(1, 3), text(2, 3), text(3, 3))
+    assert [getattr(outcome, "reason", "") for outcome in outcomes] == ["", reason, ""]
+
+
+async def test_vectors_of_the_wrong_dimension_are_refused() -> None:
+    batcher = Batcher(LIMITS, Silence())
+    async with running(batcher, EchoEncoder(lambda batch, _: np.ones((len(batch), 3), dtype=np.float32))):
+        (outcome,) = await submit(batcher, text(1, 3))
+    assert isinstance(outcome, AppError)
+    assert outcome.reason == "VECTOR_WRONG_DIMENSION"
+
+
+async def test_a_full_queue_refuses_with_a_time_to_come_back() -> None:
+    batcher, encoder = Batcher(LIMITS, Silence()), Gate()
+    async with running(batcher, encoder):
+        waiting = asyncio.create_task(submit(batcher, *[text(1, 60)] * 40))
+        await encoder.entered()
+        with pytest.raises(AppError) as refused:
+            await submit(batcher, text(2, 60))
+        encoder.open()
+        await waiting
+    assert refused.value.reason == "EMBEDDER_BUSY"
+    assert refused.value.retry_after_seconds is not None
+    assert refused.value.retry_after_seconds >= 1
+
+
+async def test_a_stream_waits_for_room_instead_of_being_refused() -> None:
+    batcher, encoder = Batcher(LIMITS, Silence()), Gate()
+    async with running(batcher, encoder):
+        first = asyncio.create_task(submit(batcher, *[text(1, 60)] * 40))
+        await encoder.entered()
+        second = asyncio.create_task(
+            batcher.submit([text(2, 60)], lane=Lane.BULK, organisation_id="a", seconds_left=None, wait_for_room=True)
+        )
+        await asyncio.sleep(0)
+        assert not second.done()
+        encoder.open()
+        await first
+        (outcome,) = await second
+    assert isinstance(outcome, Embedded)
+
+
+async def test_a_call_that_is_cancelled_leaves_the_queue() -> None:
+    silence, encoder = Silence(), Gate()
+    batcher = Batcher(LIMITS, silence)
+    async with running(batcher, encoder):
+        stays = asyncio.create_task(submit(batcher, text(1, 60), text(1, 60), text(1, 60)))
+        await encoder.entered()
+        leaves = asyncio.create_task(submit(batcher, text(2, 60)))
+        await asyncio.sleep(0)
+        leaves.cancel()
+        await asyncio.gather(leaves, return_exceptions=True)
+        encoder.open()
+        await stays
+        await submit(batcher, text(3, 5))
+    assert silence.drops == [DropReason.CALLER_LEFT]
+
+
+async def test_a_lost_device_ends_every_call_and_the_run() -> None:
+    def lose(batch: Sequence[TokenIds], vectors: Vectors) -> Vectors:
+        raise EncoderFailed("gone")
+
+    batcher = Batcher(LIMITS, Silence())
+    run = asyncio.create_task(batcher.run(EchoEncoder(lose)))
+    await asyncio.sleep(0)
+    outcomes = await submit(batcher, *[text(name, 30) for name in range(1, 20)])
+    assert {outcome.reason for outcome in outcomes if isinstance(outcome, AppError)} == {"MODEL_STOPPED"}
+    assert len(outcomes) == 19
+    with pytest.raises(EncoderFailed):
+        await run
+    with pytest.raises(AppError) as refused:
+        await submit(batcher, text(1, 3))
+    assert refused.value.reason == "MODEL_STOPPED"
+
+
+class Gate(EchoEncoder):
+    """An encoder whose device is busy until `open`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._opened = threading.Event()
+        self._entered = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    async def entered(self) -> None:
+        await asyncio.wait_for(self._entered.wait(), 10)
+
+    def open(self) -> None:
+        self._opened.set()
+
+    def encode_core(self, prepared: list[TokenIds]) -> Vectors:
+        self._loop.call_soon_threadsafe(self._entered.set)
+        assert self._opened.wait(10)
+        return super().encode_core(prepared)
+
+
+Call = tuple[list[int], Lane, str]  # lengths of its texts, its lane, and what becomes of its caller
+any_call = st.tuples(
+    st.lists(st.integers(1, 70), min_size=1, max_size=12), st.sampled_from(Lane), st.sampled_from(["stay", "leave", "expire"])
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    calls=st.lists(any_call, max_size=12), failing=st.sets(st.integers(1, 12)), losing=st.none() | st.integers(1, 12), stopped=st.booleans()
+)
+def test_every_call_ends_and_none_gets_anothers_vector(calls: list[Call], failing: set[int], losing: int | None, stopped: bool) -> None:
+    """Whatever fails, leaves, expires or stops: results are the caller's own, errors are known ones, and nothing hangs."""
+
+    def misbehave(batch: Sequence[TokenIds], vectors: Vectors) -> Vectors:
+        names = {tokens[0] for tokens in batch}
+        if losing in names:
+            raise EncoderFailed("gone")
+        if names & failing:
+            raise RuntimeError("broken batch")
+        return vectors
+
+    with capture_logs():  # hundreds of tracebacks take longer than what they tell of
+        ended = asyncio.run(run_calls(calls, EchoEncoder(misbehave), stopped=stopped))
+    for name, ((lengths, _, fate), outcome) in enumerate(zip(calls, ended, strict=True), start=1):
+        if isinstance(outcome, BaseException):
+            assert isinstance(outcome, AppError) or fate == "leave"
+        else:
+            check_outcomes(name, lengths, outcome)
+
+
+def check_outcomes(name: int, lengths: list[int], outcomes: list[Embedded | AppError]) -> None:
+    for length, outcome in zip(lengths, outcomes, strict=True):
+        if isinstance(outcome, Embedded):
+            assert outcome.vector.tolist() == [name, length]
+        else:
+            assert outcome.reason in {"ENCODING_FAILED", "MODEL_STOPPED", "DEADLINE_PASSED_IN_QUEUE"}
+
+
+async def run_calls(calls: list[Call], encoder: EchoEncoder, *, stopped: bool) -> list[list[Embedded | AppError] | BaseException]:
+    """Make every call at once, let those leave who will, stop the model if asked, and wait for all to end."""
+    batcher = Batcher(LIMITS, Silence())
+    run = asyncio.create_task(batcher.run(encoder))
+    await asyncio.sleep(0)
+    tasks = []
+    for name, (lengths, lane, fate) in enumerate(calls, start=1):
+        texts = [text(name, length) for length in lengths]
+        seconds = 0.0 if fate == "expire" else None
+        tasks.append(asyncio.create_task(batcher.submit(texts, lane=lane, organisation_id=str(name % 3), seconds_left=seconds)))
+    await asyncio.sleep(0)
+    for task, (_, _, fate) in zip(tasks, calls, strict=True):
+        if fate == "leave":
+            task.cancel()
+    if stopped:
+        run.cancel()
+    ended = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 20)
+    run.cancel()
+    await asyncio.wait_for(asyncio.gather(run, return_exceptions=True), 20)
+    return ended

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from embedder.domain.batching import BatchLimits, BatchQueue, DropReason, Item, Lane
+from shared.errors import AppError
+
+LIMITS = BatchLimits(batch_tokens=100, window_tokens=1_000, queue_tokens=500)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Drops:
+    """Remembers what the queue tells."""
+
+    def __init__(self) -> None:
+        self.reasons: list[tuple[Lane, DropReason]] = []
+        self.tokens: dict[Lane, int] = {}
+
+    def dropped(self, lane: Lane, reason: DropReason) -> None:
+        self.reasons.append((lane, reason))
+
+    def queued(self, lane: Lane, tokens: int) -> None:
+        self.tokens[lane] = tokens
+
+
+class Bench:
+    def __init__(self, limits: BatchLimits = LIMITS) -> None:
+        self.clock = Clock()
+        self.drops = Drops()
+        self.queue: BatchQueue[str] = BatchQueue(limits, clock=self.clock, observer=self.drops)
+
+    def add(self, *lengths: int, lane: Lane = Lane.BULK, organisation: str = "a", deadline: float | None = None) -> list[Item[str]]:
+        items = [
+            Item[str](range(length), lane, organisation, deadline, self.clock.now, asyncio.get_running_loop().create_future())
+            for length in lengths
+        ]
+        self.queue.add(items)
+        return items
+
+    def lengths(self) -> list[int]:
+        return [item.cost for item in self.queue.next_batch()]
+
+
+@pytest.fixture
+async def bench() -> Bench:
+    return Bench()
+
+
+async def test_an_empty_queue_gives_no_batch(bench: Bench) -> None:
+    assert bench.queue.next_batch() == []
+
+
+async def test_texts_of_similar_length_share_a_batch(bench: Bench) -> None:
+    bench.add(50, 3, 49, 4, 48, 2)
+    assert bench.lengths() == [49, 50]
+    assert bench.lengths() == [4, 48]
+    assert bench.lengths() == [2, 3]
+
+
+async def test_a_text_longer_than_the_budget_makes_a_batch_of_its_own(bench: Bench) -> None:
+    bench.add(10, 400)
+    assert bench.lengths() == [400]
+    assert bench.lengths() == [10]
+
+
+async def test_interactive_texts_go_before_bulk_ones_that_came_earlier(bench: Bench) -> None:
+    bench.add(40, 40)
+    bench.add(7, lane=Lane.INTERACTIVE)
+    assert bench.lengths() == [7]
+    assert bench.lengths() == [40, 40]
+
+
+async def test_organisations_take_turns_however_much_one_has_queued() -> None:
+    bench = Bench(BatchLimits(batch_tokens=20, window_tokens=20, queue_tokens=10_000))
+    bench.add(*[10] * 50, organisation="large")
+    bench.add(10, 10, organisation="small")
+    first = [item.organisation_id for item in bench.queue.next_batch()]
+    second = [item.organisation_id for item in bench.queue.next_batch()]
+    assert sorted(first + second) == ["large", "large", "small", "small"]
+
+
+async def test_a_text_whose_caller_left_is_dropped_and_counted(bench: Bench) -> None:
+    left, stays = bench.add(10, 10)
+    left.future.cancel()
+    assert bench.queue.next_batch() == [stays]
+    assert bench.drops.reasons == [(Lane.BULK, DropReason.CALLER_LEFT)]
+
+
+async def test_a_text_whose_deadline_passed_is_refused_and_counted(bench: Bench) -> None:
+    (late,) = bench.add(10, deadline=5.0)
+    bench.clock.now = 5.0
+    assert bench.queue.next_batch() == []
+    error = late.future.exception()
+    assert isinstance(error, AppError)
+    assert error.reason == "DEADLINE_PASSED_IN_QUEUE"
+    assert bench.drops.reasons == [(Lane.BULK, DropReason.DEADLINE_PASSED)]
+
+
+async def test_a_lane_with_room_for_less_than_asked_has_no_room(bench: Bench) -> None:
+    bench.add(*[50] * 9)
+    assert bench.queue.has_room(Lane.BULK, 50)
+    assert not bench.queue.has_room(Lane.BULK, 51)
+
+
+async def test_bulk_work_never_fills_the_interactive_lane(bench: Bench) -> None:
+    bench.add(*[50] * 10)
+    assert bench.queue.has_room(Lane.INTERACTIVE, 500)
+
+
+async def test_an_empty_lane_takes_a_call_of_any_size(bench: Bench) -> None:
+    assert bench.queue.has_room(Lane.BULK, 10**9)
+
+
+async def test_tokens_leave_the_count_when_their_texts_leave_the_queue(bench: Bench) -> None:
+    items = bench.add(30, 40, 50)
+    items[1].future.cancel()
+    while bench.queue.next_batch():
+        pass
+    assert bench.queue.queued_tokens(Lane.BULK) == 0
+    assert bench.drops.tokens[Lane.BULK] == 0
+
+
+async def test_draining_takes_out_what_waits_in_every_lane_and_window(bench: Bench) -> None:
+    bulk = bench.add(60, 60, 60)
+    interactive = bench.add(5, lane=Lane.INTERACTIVE)
+    assert bench.lengths() == [5]
+    (taken,) = bench.queue.next_batch()
+    assert set(bench.queue.drain()) == set(bulk) - {taken}
+    assert interactive[0] not in bench.queue.drain()
+    assert bench.queue.next_batch() == []
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 300), st.sampled_from(Lane), st.sampled_from("abc")), max_size=80),
+    st.integers(16, 400),
+    st.integers(16, 2_000),
+)
+async def test_every_text_leaves_exactly_once_in_a_batch_within_the_budget(
+    texts: list[tuple[int, Lane, str]], batch_tokens: int, window_tokens: int
+) -> None:
+    bench = Bench(BatchLimits(batch_tokens, window_tokens, 10**9))
+    added = [bench.add(length, lane=lane, organisation=organisation)[0] for length, lane, organisation in texts]
+    taken: list[Item[str]] = []
+    while batch := bench.queue.next_batch():
+        longest = max(item.cost for item in batch)
+        assert len(batch) == 1 or longest * len(batch) <= batch_tokens
+        assert [item.cost for item in batch] == sorted(item.cost for item in batch)
+        assert len({item.lane for item in batch}) == 1
+        taken += batch
+    assert sorted(map(id, taken)) == sorted(map(id, added))
