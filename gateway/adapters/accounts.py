@@ -25,14 +25,14 @@ Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 # Two gateways that start at the same time must not both create the first organisation.
 _BOOTSTRAP_LOCK = 0x6C656374_61636374
 _SECONDS = 10.0
-_UNREACHABLE = (
-    OSError,  # TimeoutError too: no answer, or no free connection in time
+# Whatever keeps a connection from being made, and what a connection says that breaks while it is used.
+_UNREACHABLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+_BROKEN = (
+    OSError,  # TimeoutError too
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InvalidCatalogNameError,
-    asyncpg.InsufficientResourcesError,
 )
 
 
@@ -151,11 +151,20 @@ class PostgresAccounts:
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
         try:
-            async with self._pool.acquire(timeout=_SECONDS) as connection:
-                yield connection
+            connection = await self._pool.acquire(timeout=_SECONDS)
         except _UNREACHABLE as error:
-            log.warning("account_store_unavailable", error=type(error).__name__)
-            raise unavailable("account store") from error
+            raise _unavailable(error) from error
+        try:
+            yield connection
+        except _BROKEN as error:
+            raise _unavailable(error) from error
+        finally:
+            await self._pool.release(connection)
+
+
+def _unavailable(error: Exception) -> AppError:
+    log.warning("account_store_unavailable", error=type(error).__name__)
+    return unavailable("account store")
 
 
 async def _insert_key(
