@@ -27,7 +27,9 @@ from lectern_client.models import (
     CollectionDeleted,
     DeletionReceipt,
     Document,
+    EmbeddingModels,
     Job,
+    LanguageModels,
     NewApiKey,
     NewOrganisation,
     Organisation,
@@ -112,6 +114,12 @@ class AsyncLectern:
 
     async def passage(self, passage_id: str, *, before: int = 0, after: int = 0) -> PassageInContext:
         return await self._transport.send(operations.get_passage(passage_id, before, after))
+
+    async def embedding_models(self) -> EmbeddingModels:
+        return await self._transport.send(operations.embedding_models())
+
+    async def language_models(self) -> LanguageModels:
+        return await self._transport.send(operations.language_models())
 
 
 class _Resource:

@@ -23,7 +23,9 @@ from lectern_client.models import (
     CollectionDeleted,
     DeletionReceipt,
     Document,
+    EmbeddingModels,
     Job,
+    LanguageModels,
     NewApiKey,
     NewOrganisation,
     Organisation,
@@ -141,6 +143,12 @@ class Lectern:
     def passage(self, passage_id: str, *, before: int = 0, after: int = 0) -> PassageInContext:
         """A passage, with as many of those before and after it as asked for."""
         return self._transport.send(operations.get_passage(passage_id, before, after))
+
+    def embedding_models(self) -> EmbeddingModels:
+        return self._transport.send(operations.embedding_models())
+
+    def language_models(self) -> LanguageModels:
+        return self._transport.send(operations.language_models())
 
 
 class _Resource:

@@ -265,6 +265,39 @@ class AskComplete(Answer):
 AskEvent = AskMetadata | AskDelta | AskCitation | AskComplete
 
 
+class EmbeddingModel(_Answered):
+    """A model that turns texts into vectors; those of two revisions are not comparable."""
+
+    name: str
+    revision: str
+    dimension: int
+    max_length_tokens: int
+    normalised: bool
+    state: str
+    device: str
+
+
+class EmbeddingModels(_Answered):
+    """Every configured embedding model; ``current_model`` is used for new passages and queries."""
+
+    items: list[EmbeddingModel]
+    current_model: str
+
+
+class LanguageModel(_Answered):
+    """A model that writes answers."""
+
+    name: str
+    engine: str
+
+
+class LanguageModels(_Answered):
+    """Every configured language model; ``default_model`` answers questions that name none."""
+
+    items: list[LanguageModel]
+    default_model: str
+
+
 class ApiKey(_Answered):
     """What may be known of an API key.
 

@@ -21,7 +21,9 @@ from lectern_client.models import (
     CollectionDeleted,
     DeletionReceipt,
     Document,
+    EmbeddingModels,
     Job,
+    LanguageModels,
     NewApiKey,
     NewOrganisation,
     Organisation,
@@ -178,6 +180,14 @@ def ask(
         stream=stream or None,
     )
     return Call("POST", f"{API}/ask", model(Answer), json=body, repeatable=False, read_seconds=_ANSWER_SECONDS)
+
+
+def embedding_models() -> Call[EmbeddingModels]:
+    return Call("GET", f"{API}/embedding-models", model(EmbeddingModels))
+
+
+def language_models() -> Call[LanguageModels]:
+    return Call("GET", f"{API}/llm-models", model(LanguageModels))
 
 
 def get_job(job_id: str) -> Call[Job]:

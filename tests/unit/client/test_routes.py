@@ -1,0 +1,103 @@
+"""The library and the gateway say the same: every route has a method, every shape has the same fields."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from pydantic import BaseModel
+
+from gateway.server import create_app
+from gateway.settings import GatewaySettings
+from lectern_client import ApiError, Lectern, RetryPolicy, models
+from tests.unit.client.conftest import KEY, Gateway
+
+COLLECTION, DOCUMENT, JOB, PASSAGE, ORGANISATION, API_KEY = (
+    "{collection}",
+    "{document}",
+    "{job}",
+    "{passage}",
+    "{organisation}",
+    "{api_key}",
+)
+METHODS: list[Callable[[Lectern], object]] = [
+    lambda lectern: lectern.search("x"),
+    lambda lectern: lectern.ask("x"),
+    lambda lectern: list(lectern.ask_stream("x")),
+    lambda lectern: lectern.passage(PASSAGE),
+    lambda lectern: lectern.embedding_models(),
+    lambda lectern: lectern.language_models(),
+    lambda lectern: lectern.collections.create("x"),
+    lambda lectern: lectern.collections.get(COLLECTION),
+    lambda lectern: list(lectern.collections.list()),
+    lambda lectern: lectern.collections.update(COLLECTION, name="y"),
+    lambda lectern: lectern.collections.delete(COLLECTION),
+    lambda lectern: lectern.documents.create(COLLECTION, text="x"),
+    lambda lectern: lectern.documents.create_batch(COLLECTION, [{"text": "x"}]),
+    lambda lectern: list(lectern.documents.list(COLLECTION)),
+    lambda lectern: lectern.documents.get(DOCUMENT),
+    lambda lectern: lectern.documents.update(DOCUMENT, name="y"),
+    lambda lectern: lectern.documents.delete(DOCUMENT),
+    lambda lectern: lectern.documents.deletion_receipt(DOCUMENT),
+    lambda lectern: lectern.jobs.get(JOB),
+    lambda lectern: list(lectern.jobs.list()),
+    lambda lectern: list(lectern.jobs.watch(JOB)),
+    lambda lectern: lectern.jobs.cancel(JOB),
+    lambda lectern: lectern.jobs.retry(JOB),
+    lambda lectern: lectern.organisations.create("x"),
+    lambda lectern: lectern.organisations.get(ORGANISATION),
+    lambda lectern: list(lectern.organisations.list()),
+    lambda lectern: lectern.api_keys.create("x"),
+    lambda lectern: list(lectern.api_keys.list()),
+    lambda lectern: lectern.api_keys.revoke(API_KEY),
+]
+SHAPES: dict[str, type[BaseModel]] = {
+    "Collection": models.Collection,
+    "CollectionDeleted": models.CollectionDeleted,
+    "AcceptedDocument": models.Uploaded,
+    "AcceptedBatch": models.BatchUploaded,
+    "DocumentPage": models.Page,
+    "DeletionReceipt": models.DeletionReceipt,
+    "Job": models.Job,
+    "JobFailure": models.JobFailure,
+    "PassageInContext": models.PassageInContext,
+    "SearchHit": models.Hit,
+    "SearchResult": models.SearchResult,
+    "Answer": models.Answer,
+    "Citation": models.Citation,
+    "ApiKey": models.ApiKey,
+    "NewApiKey": models.NewApiKey,
+    "Organisation": models.Organisation,
+    "NewOrganisation": models.NewOrganisation,
+    "EmbeddingModel": models.EmbeddingModel,
+    "EmbeddingModelList": models.EmbeddingModels,
+    "LanguageModel": models.LanguageModel,
+    "LanguageModelList": models.LanguageModels,
+}
+
+
+@pytest.fixture(scope="module")
+def openapi() -> Iterator[dict[str, Any]]:
+    """The gateway's own description of itself; nothing is started for it."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("LECTERN_INTERNAL_KEY", "0" * 64)
+        environment.setenv("LECTERN_GATEWAY_DATABASE_URL", "postgresql://nowhere/lectern")
+        yield create_app(GatewaySettings()).openapi()
+
+
+def test_every_route_has_a_method_and_no_method_asks_for_a_route_that_is_not_there(openapi: dict[str, Any], gateway: Gateway) -> None:
+    with Lectern(gateway.url, KEY, retries=RetryPolicy(0)) as lectern:
+        for method in METHODS:
+            with contextlib.suppress(ApiError):  # the scripted gateway knows no route; that it was asked is enough
+                method(lectern)
+    asked = {(request.method, unquote(request.path.partition("?")[0])) for request in gateway.requests}
+    served = {(method.upper(), path) for path, routes in openapi["paths"].items() if path.startswith("/api/") for method in routes}
+    assert asked == served
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_every_shape_has_the_fields_that_the_gateway_sends(openapi: dict[str, Any], name: str) -> None:
+    assert set(SHAPES[name].model_fields) - {"pages"} == set(openapi["components"]["schemas"][name]["properties"])
