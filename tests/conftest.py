@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import secrets
 import socket
+import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
@@ -35,14 +37,23 @@ def wait_for_port(port: int, *, seconds: float) -> None:
             return
 
 
+@contextmanager
+def folder_for_a_server() -> Iterator[Path]:
+    """A folder that a server under another user's name can use.
+
+    Not below pytest's own: that is closed to other users each time that somebody begins a test run, and root's Postgres runs as another user.
+    """
+    with tempfile.TemporaryDirectory(prefix="lectern-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_url() -> Iterator[str]:
     """DSN of an empty server's ``postgres`` database."""
-    folder = tmp_path_factory.mktemp("postgres")
-    server = EmbeddedPostgres(folder / "data")
-    url = server.start()
-    yield url
-    server.stop()
+    with folder_for_a_server() as folder:
+        server = EmbeddedPostgres(folder / "data")
+        yield server.start()
+        server.stop()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import free_port
+from tests.conftest import folder_for_a_server, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 LECTERN = Path(sys.executable).with_name("lectern")
@@ -122,9 +122,13 @@ class Stack:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack() -> Iterator[Stack]:
     """One stack for all whole-stack tests; each test makes its own organisation in it."""
-    home = tmp_path_factory.mktemp("lectern") / "home"
+    with folder_for_a_server() as folder:
+        yield from running_stack(folder / "home")
+
+
+def running_stack(home: Path) -> Iterator[Stack]:
     ports = {name: free_port() for name in SERVICES}
     environment = {**os.environ, "LECTERN_HOME": str(home), **{f"LECTERN_PORT_{name.upper()}": str(port) for name, port in ports.items()}}
     stack = Stack(home, environment, f"http://127.0.0.1:{ports['gateway']}")
