@@ -41,7 +41,7 @@ def wait_for_port(port: int, *, seconds: float) -> None:
 def folder_for_a_server() -> Iterator[Path]:
     """A folder that a server under another user's name can use.
 
-    Not below pytest's own: that is closed to other users each time that somebody begins a test run, and root's Postgres runs as another user.
+    Not below pytest's own: that is closed to other users whenever a test run begins, and root's Postgres runs as another user.
     """
     with tempfile.TemporaryDirectory(prefix="lectern-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
