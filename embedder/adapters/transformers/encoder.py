@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel
 from transformers.utils import logging as transformers_logging
 
@@ -44,10 +45,11 @@ class TransformersEncoder:
         self._checkpoint = checkpoint
         self._device = torch.device(device)
         self.bf16 = bf16
+        transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # untyped in transformers
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # untyped in transformers
         try:
             config = AutoConfig.from_pretrained(checkpoint.transformer, local_files_only=True, trust_remote_code=False)
-            model: Any = AutoModel.from_pretrained(
+            model, report = AutoModel.from_pretrained(
                 checkpoint.transformer,
                 config=config,
                 dtype=torch.float32,
@@ -55,9 +57,13 @@ class TransformersEncoder:
                 local_files_only=True,
                 trust_remote_code=False,
                 use_safetensors=True,
+                output_loading_info=True,
             )
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
+        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
             raise CheckpointError(f"{checkpoint.transformer} cannot be loaded: {error}") from error
+        # The library would fill these with random numbers. The pooler is a head that no sentence vector passes through.
+        if missing := sorted(name for name in report["missing_keys"] if not name.startswith("pooler.")):
+            raise CheckpointError(f"{checkpoint.transformer} lacks weights: {', '.join(missing[:5])}.")
         self._pad_id = int(config.pad_token_id or 0)
         if bf16:
             # Autocast would convert these anew for every batch.

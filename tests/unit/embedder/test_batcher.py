@@ -237,7 +237,7 @@ any_call = st.tuples(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     calls=st.lists(any_call, max_size=12), failing=st.sets(st.integers(1, 12)), losing=st.none() | st.integers(1, 12), stopped=st.booleans()
 )
