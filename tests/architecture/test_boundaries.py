@@ -68,6 +68,7 @@ def test_only_settings_modules_read_the_environment() -> None:
 def test_every_path_that_the_architecture_page_names_exists() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text()
     named = set(re.findall(r"`([a-z_]+/[\w./-]*)`", page))
+    named -= {"servicers/", "routes/", "domain/", "adapters/"}  # rooms of every service, checked above
     assert named, "the page names no paths"
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
 
