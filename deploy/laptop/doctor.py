@@ -65,7 +65,6 @@ def examine(home: Home) -> list[Finding]:
         _ports,
         _cpu,
         _gpu,
-        _tools,
     ]
     return [finding for check in checks for finding in check(home)]
 
@@ -184,16 +183,6 @@ def _gpu(_: Home) -> Iterator[Finding]:
         yield Finding("gpu", "WARN", f"{devices}, but the installed torch is a CPU build.", "Run `make setup` on this machine again.")
     else:
         yield Finding("gpu", "OK", devices)
-
-
-def _tools(_: Home) -> Iterator[Finding]:
-    optional = {
-        "tesseract": ("tesseract", "Scanned pages stay without text.", "Install Tesseract to read them."),
-        "libreoffice": ("soffice", "Old Office formats (.doc, .xls, .ppt) cannot be read.", "Install LibreOffice to convert them."),
-    }
-    for name, (programme, loss, fix) in optional.items():
-        found = shutil.which(programme)
-        yield Finding(name, "OK", f"Found at {found}.") if found else Finding(name, "WARN", f"Not installed. {loss}", fix)
 
 
 def _cpu_features() -> set[str]:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import socket
-from pathlib import Path
 
 import pytest
 
@@ -61,13 +60,3 @@ def test_a_missing_package_is_a_failure_naming_the_extra(home: Home, monkeypatch
     monkeypatch.setattr("deploy.laptop.doctor._PACKAGES", {"embedder": ("torch", "no_such_package")})
     (finding,) = findings(home)["packages"]
     assert (finding.level, "no_such_package" in finding.message, "lectern[embedder]" in finding.fix) == ("FAIL", True, True)
-
-
-def test_tools_that_are_not_on_the_path_are_only_a_warning(home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    found = findings(home)
-    assert found["tesseract"][0].level == "WARN"
-    assert found["libreoffice"][0].level == "WARN"
-    (tmp_path / "tesseract").write_text("#!/bin/sh\n")
-    (tmp_path / "tesseract").chmod(0o755)
-    assert findings(home)["tesseract"][0].level == "OK"
