@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -82,6 +82,7 @@ PORTIONS = {
     Stage.INDEX: Portion(max_tasks=256, max_weight=1024),
     Stage.PURGE: Portion(max_tasks=64, max_weight=64),
 }
+EXPRESS = Portion(max_tasks=32, max_weight=4 * MIB, express=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,7 @@ async def _refuse_old_schema(health: DatabaseHealth) -> None:
 
 def _intake_limits(settings: IngestorSettings) -> IntakeLimits:
     limits = settings.limits
-    return IntakeLimits(limits.document_bytes, limits.batch_entries, limits.batch_bytes, limits.concurrent_uploads)
+    return IntakeLimits(limits.document_bytes, limits.batch_entries, limits.batch_bytes, limits.memory_bytes)
 
 
 def _fetcher(settings: IngestorSettings) -> HttpFetcher:
@@ -176,7 +177,7 @@ def _register(server: ServiceServer, database: Database, intake: Intake, job_bel
 def _worker_loops(
     settings: IngestorSettings, database: Database, stages: dict[Stage, Any], bells: Bells
 ) -> dict[str, Callable[[], Coroutine[Any, Any, None]]]:
-    """The workers of every stage, one of each kept for organisations that have nothing in work, and what keeps their leases."""
+    """The workers of every stage, one of them an express, and what keeps their leases."""
     options = settings.queue
     queue = PostgresQueue(database, lease_seconds=options.lease_seconds, max_deliveries=options.max_deliveries)
     leases = Leases(queue, lease_seconds=options.lease_seconds)
@@ -186,7 +187,7 @@ def _worker_loops(
     }
     for stage, handle in stages.items():
         for number in range(settings.workers + 1):
-            portion = PORTIONS[stage] if number else replace(PORTIONS[stage], idle_only=True)
+            portion = PORTIONS[stage] if number else EXPRESS
             worker = Worker(stage, handle, portion, queue=queue, leases=leases, bells=bells, poll_seconds=options.poll_seconds)
             loops[f"{stage.lower()}-{number}"] = worker.run
     return loops

@@ -19,7 +19,9 @@ class Limits(SettingsGroup):
     document_bytes: Annotated[int, Field(ge=1, le=1024 * MIB, description="Largest document.")] = 100 * MIB
     batch_entries: Annotated[int, Field(ge=1, le=100_000, description="Most texts in one batch.")] = 20_000
     batch_bytes: Annotated[int, Field(ge=1, description="Largest batch, all texts together.")] = 256 * MIB
-    concurrent_uploads: Annotated[int, Field(ge=1, le=1000, description="Uploads held in memory at once; more wait.")] = 8
+    memory_bytes: Annotated[int, Field(ge=1, description="What uploads and batches in flight may hold together; more are refused.")] = (
+        512 * MIB
+    )
 
 
 class Queue(SettingsGroup):

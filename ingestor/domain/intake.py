@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -12,9 +13,10 @@ from ingestor.domain.content import ContentStore
 from ingestor.domain.incoming import DocumentHeader, Incoming, TextEntry, check_header, from_entry, from_file, from_url
 from ingestor.domain.parsing import DocumentRejected, Parser, ParserUnavailable, SourceFile
 from ingestor.errors import document_too_large, duplicate_id
-from shared.errors import AppError, invalid_argument, unavailable
+from shared.errors import AppError, invalid_argument, too_busy, unavailable
 
 _ACCEPT_ATTEMPTS = 5
+BUSY_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,34 @@ class IntakeLimits:
     document_bytes: int
     batch_entries: int
     batch_bytes: int
-    concurrent_uploads: int
+    memory_bytes: int
+
+
+class Memory:
+    """What calls in flight hold together. A slow caller takes only what it has sent so far."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._free = max_bytes
+
+    @contextmanager
+    def share(self) -> Iterator[Callable[[int], None]]:
+        """Give a function that takes bytes; what it took is given back at the end.
+
+        It raises AppError INGESTOR_BUSY when there are not as many left.
+        """
+        taken = 0
+
+        def take(size: int) -> None:
+            nonlocal taken
+            if size > self._free:
+                raise too_busy("ingestor", retry_after_seconds=BUSY_SECONDS)
+            self._free -= size
+            taken += size
+
+        try:
+            yield take
+        finally:
+            self._free += taken
 
 
 class Intake:
@@ -72,7 +101,7 @@ class Intake:
         self._content = content
         self._parser = parser
         self._limits = limits
-        self._uploads = asyncio.Semaphore(limits.concurrent_uploads)
+        self._memory = Memory(limits.memory_bytes)
 
     async def upload(self, organisation_id: str, header: DocumentHeader, chunks: AsyncIterator[bytes]) -> Accepted:
         """Take one document in; its bytes and its job are durable when this returns.
@@ -86,8 +115,9 @@ class Intake:
             return await self._store.accept(organisation_id, collection_id, [from_url(header)])
         if not header.name and not header.external_id:
             raise invalid_argument("NAME_REQUIRED", "Give the document a name or an external_id to know it by.", field="name")
-        async with self._uploads:
-            source = SourceFile(header.name or header.external_id, await self._receive(chunks), header.declared_media_type or None)
+        with self._memory.share() as take:
+            content = await self._receive(chunks, take)
+            source = SourceFile(header.name or header.external_id, content, header.declared_media_type or None)
             return await self._take_in(organisation_id, collection_id, header, source)
 
     async def batch(self, organisation_id: str, collection: str, batches: AsyncIterator[Sequence[TextEntry]]) -> Accepted:
@@ -97,15 +127,16 @@ class Intake:
             AppError: COLLECTION_NOT_FOUND, or what is wrong with which entry.
         """
         collection_id = await self._store.collection_id(organisation_id, collection)
-        async with self._uploads:
-            incoming = [entry async for entry in self._entries(batches)]
+        with self._memory.share() as take:
+            incoming = [entry async for entry in self._entries(batches, take)]
             if not incoming:
                 raise invalid_argument("BATCH_EMPTY", "The batch holds no entries. Send at least one.", field="entries")
             return await self._store.accept(organisation_id, collection_id, incoming)
 
-    async def _receive(self, chunks: AsyncIterator[bytes]) -> bytes:
+    async def _receive(self, chunks: AsyncIterator[bytes], take: Callable[[int], None]) -> bytes:
         content = bytearray()
         async for chunk in chunks:
+            take(len(chunk))
             content += chunk
             if len(content) > self._limits.document_bytes:
                 raise document_too_large(self._limits.document_bytes)
@@ -125,7 +156,7 @@ class Intake:
                 known = False
         raise unavailable("object store")
 
-    async def _entries(self, batches: AsyncIterator[Sequence[TextEntry]]) -> AsyncIterator[Incoming]:
+    async def _entries(self, batches: AsyncIterator[Sequence[TextEntry]], take: Callable[[int], None]) -> AsyncIterator[Incoming]:
         positions: dict[str, int] = {}
         position = total_bytes = 0
         async for entries in batches:
@@ -135,7 +166,9 @@ class Intake:
                 if incoming.identity in positions:
                     raise duplicate_id(entry.external_id or entry.name, positions[incoming.identity], position)
                 positions[incoming.identity] = position
-                total_bytes += incoming.size_bytes
+                held_bytes = incoming.size_bytes + incoming.metadata_bytes
+                take(held_bytes)
+                total_bytes += held_bytes
                 if position > self._limits.batch_entries or total_bytes > self._limits.batch_bytes:
                     raise _batch_too_large(self._limits)
                 yield incoming

@@ -15,8 +15,11 @@ MAX_METADATA_BYTES = 32 * 1024
 MAX_METADATA_DEPTH = 20
 
 
-def check_metadata(metadata: Metadata) -> None:
+def check_metadata(metadata: Metadata) -> int:
     """Refuse metadata that some store could not hold.
+
+    Returns:
+        Its size in bytes, as JSON.
 
     Raises:
         AppError: METADATA_TOO_LARGE or METADATA_TOO_DEEP.
@@ -28,6 +31,7 @@ def check_metadata(metadata: Metadata) -> None:
         raise invalid_argument(
             "METADATA_TOO_LARGE", f"Metadata may have {MAX_METADATA_BYTES:,} bytes as JSON; this has {size:,}.", field="metadata"
         )
+    return size
 
 
 def _depth(value: Any) -> int:

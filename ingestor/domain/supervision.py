@@ -8,6 +8,8 @@ from contextlib import suppress
 
 import structlog
 
+from shared.errors import AppError
+
 log = structlog.get_logger()
 RESTART_SECONDS = 1.0
 
@@ -17,6 +19,8 @@ async def supervise(name: str, run: Callable[[], Awaitable[None]]) -> None:
     while True:
         try:
             await run()
+        except AppError as error:
+            log.warning("loop_restarted", loop=name, reason=error.reason)
         except Exception:
             # A line that cannot be written must not end what it tells of.
             with suppress(Exception):

@@ -88,7 +88,7 @@ class Claim:
 class TaskQueue(Protocol):
     """The lease table. Its clock is the store's."""
 
-    async def claim(self, stage: Stage, *, max_tasks: int, max_weight: int, idle_only: bool) -> Claim | None:
+    async def claim(self, stage: Stage, *, max_tasks: int, max_weight: int, express: bool) -> Claim | None:
         """Lease tasks of the organisation that has the fewest in this stage; None when there is nothing to do.
 
         A task in its last delivery is claimed alone, so that one that takes its worker down takes no others with it.
@@ -97,7 +97,8 @@ class TaskQueue(Protocol):
             stage: what the worker does.
             max_tasks: most tasks to take.
             max_weight: what their weights may add up to; one task is always taken.
-            idle_only: only from an organisation that has nothing of this stage in work.
+            express: only from an organisation that has nothing of this stage in work and no more than ``max_tasks`` waiting. A worker
+                that does nothing else is soon free for whoever comes with little.
         """
         ...
 

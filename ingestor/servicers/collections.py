@@ -8,6 +8,7 @@ import grpc
 
 from ingestor.convert import from_metadata, to_collection
 from ingestor.domain.collections import CollectionChange, Collections, NewCollection
+from ingestor.servicers.pages import fitting
 from lectern.ingestor.v1 import collections_pb2, collections_pb2_grpc
 from shared.caller import current_caller
 from shared.paging import PageTokens, page_size
@@ -40,8 +41,10 @@ class CollectionServicer(collections_pb2_grpc.CollectionServiceServicer):
         found = await self._collections.page(
             organisation_id, only=request.collections, after_name=position[0] if position else None, limit=size + 1
         )
-        token = self._page_tokens.encode(query, (found[size - 1].name,)) if len(found) > size else ""
-        return collections_pb2.ListCollectionsResponse(collections=map(to_collection, found[:size]), next_page_token=token)
+        messages = [to_collection(collection) for collection in found]
+        count = fitting(messages, size)
+        token = self._page_tokens.encode(query, (found[count - 1].name,)) if count < len(found) else ""
+        return collections_pb2.ListCollectionsResponse(collections=messages[:count], next_page_token=token)
 
     async def UpdateCollection(
         self, request: collections_pb2.UpdateCollectionRequest, context: Context

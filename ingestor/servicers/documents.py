@@ -14,6 +14,7 @@ from ingestor.domain.documents import DocumentPosition, Documents
 from ingestor.domain.incoming import TextEntry
 from ingestor.domain.intake import Intake
 from ingestor.domain.jobs import Jobs
+from ingestor.servicers.pages import fitting
 from lectern.ingestor.v1 import documents_pb2, documents_pb2_grpc
 from shared.caller import current_caller
 from shared.errors import invalid_argument
@@ -67,11 +68,13 @@ class DocumentServicer(documents_pb2_grpc.DocumentServiceServicer):
         found = await self._documents.page(
             organisation_id, collection_id, state=from_document_state(request.state), after=after, limit=size + 1
         )
+        messages = [to_document(document) for document in found]
+        count = fitting(messages, size)
         token = ""
-        if len(found) > size:
-            last = found[size - 1]
+        if count < len(found):
+            last = found[count - 1]
             token = self._page_tokens.encode(query, (last.create_time.isoformat(), last.document_id))
-        return documents_pb2.ListDocumentsResponse(documents=map(to_document, found[:size]), next_page_token=token)
+        return documents_pb2.ListDocumentsResponse(documents=messages[:count], next_page_token=token)
 
     async def UpdateDocument(self, request: documents_pb2.UpdateDocumentRequest, context: Context) -> documents_pb2.UpdateDocumentResponse:
         document = await self._documents.change(

@@ -11,6 +11,7 @@ import grpc
 from ingestor.convert import to_job
 from ingestor.domain.collections import Collections
 from ingestor.domain.jobs import JobPosition, Jobs
+from ingestor.servicers.pages import fitting
 from lectern.ingestor.v1 import jobs_pb2, jobs_pb2_grpc
 from shared.caller import current_caller
 from shared.paging import PageTokens, page_size
@@ -34,11 +35,13 @@ class JobServicer(jobs_pb2_grpc.JobServiceServicer):
         position = self._page_tokens.decode(query, request.page_token)
         before = JobPosition(datetime.fromisoformat(position[0]), position[1]) if position else None
         found = await self._jobs.page(organisation_id, collection_id=collection_id, before=before, limit=size + 1)
+        messages = [to_job(job) for job in found]
+        count = fitting(messages, size)
         token = ""
-        if len(found) > size:
-            last = found[size - 1]
+        if count < len(found):
+            last = found[count - 1]
             token = self._page_tokens.encode(query, (last.create_time.isoformat(), last.job_id))
-        return jobs_pb2.ListJobsResponse(jobs=map(to_job, found[:size]), next_page_token=token)
+        return jobs_pb2.ListJobsResponse(jobs=messages[:count], next_page_token=token)
 
     async def WatchJob(self, request: jobs_pb2.WatchJobRequest, context: Context) -> AsyncIterator[jobs_pb2.WatchJobResponse]:
         async for job in self._jobs.watch(current_caller().organisation_id, request.job_id):

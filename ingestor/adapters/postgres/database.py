@@ -74,9 +74,9 @@ class Database:
             try:
                 async with self.transaction() as connection:
                     return await work(connection)
-            except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
+            except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError) as error:
                 if attempt == _DEADLOCK_ATTEMPTS:
-                    raise
+                    raise too_busy("database", retry_after_seconds=1) from error
         raise AssertionError
 
     async def check_schema(self, schema: str, head: str, upgrade_command: str) -> None:

@@ -119,14 +119,19 @@ class PostgresIndexStore:
     async def account(self, claim: Claim, progress: Progress) -> None:
         ids = sorted(progress.embedded.keys() | progress.reused.keys())
         counts = ([progress.embedded[task_id] for task_id in ids], [progress.reused[task_id] for task_id in ids])
-        async with self._database.transaction() as connection:
+
+        async def work(connection: Connection) -> None:
             jobs = await connection.fetch(ACCOUNT, claim.token, ids, *counts, progress.model)
             await notify(connection, jobs=[row["job_id"] for row in jobs])
 
+        await self._database.run(work)
+
     async def begin_publishing(self, claim: Claim) -> None:
-        async with self._database.transaction() as connection:
+        async def work(connection: Connection) -> None:
             rows = await connection.fetch(BEGIN_PUBLISHING, claim.token)
             await notify(connection, jobs={row["job_id"] for row in rows if row["job_id"]})
+
+        await self._database.run(work)
 
     async def publish(self, claim: Claim) -> None:
         async def work(connection: Connection) -> None:

@@ -15,6 +15,9 @@ from ingestor.domain.tasks import Claim, Stage, Task
 DELIVERIES = Counter("lectern_ingestor_deliveries_total", "Tasks given to a worker", ["stage"])
 QUARANTINED = Counter("lectern_ingestor_quarantined_total", "Tasks put aside after they took their workers down", ["stage"])
 
+# An organisation that was served longer ago than these counts as never served.
+MAX_TURNS = 1000
+
 # A purge waits until no worker can still be writing what it removes.
 _CLAIMABLE = """
     t.state = 'QUEUED' AND t.stage = $1 AND t.not_before <= now() AND ($1 <> 'PURGE' OR NOT EXISTS (
@@ -53,13 +56,18 @@ WITH RECURSIVE waiting(organisation_id) AS (
         SELECT count(*) AS running FROM library.task r
         WHERE r.state = 'RUNNING' AND r.stage = $1 AND r.organisation_id = w.organisation_id
     ) r
-    WHERE (NOT $6::boolean OR r.running = 0)
+    LEFT JOIN unnest($8::text[], $9::bigint[]) AS served(organisation_id, turn) ON served.organisation_id = w.organisation_id
+    WHERE (NOT $6::boolean OR (r.running = 0 AND $4::bigint >= (
+            SELECT count(*) FROM (
+                SELECT FROM library.task f WHERE f.state = 'QUEUED' AND f.stage = $1 AND f.organisation_id = w.organisation_id LIMIT $4::bigint + 1
+            ) few
+        )))
         AND EXISTS (SELECT FROM library.task t WHERE t.organisation_id = w.organisation_id AND {_CLAIMABLE} AND t.deliveries < $7)
-    ORDER BY r.running, random() LIMIT 1
+    ORDER BY r.running, coalesce(served.turn, 0) LIMIT 1
 ), candidate AS (
     SELECT t.task_id, t.weight FROM library.task t
     WHERE t.organisation_id = (SELECT organisation_id FROM next_organisation) AND {_CLAIMABLE} AND t.deliveries < $7
-    ORDER BY t.task_id LIMIT $4 FOR UPDATE SKIP LOCKED
+    ORDER BY t.task_id LIMIT $4::bigint FOR UPDATE SKIP LOCKED
 ), chosen AS (
     SELECT task_id FROM (SELECT task_id, sum(weight) OVER (ORDER BY task_id) - weight AS before FROM candidate) c WHERE before < $5::bigint
 )
@@ -76,9 +84,12 @@ UPDATE library.task SET state = 'QUEUED', stage = CASE WHEN stage = 'PUBLISH' TH
     deliveries = deliveries - CASE WHEN $2::text = '' THEN 1 ELSE 0 END, not_before = now() + make_interval(secs => $3), message = $2,
     lease_token = NULL, lease_until = NULL
 WHERE lease_token = $1 AND state = 'RUNNING'
+RETURNING stage
 """
-# Tasks that others ended while this worker held them: from now on it certainly writes nothing.
-LET_GO = "UPDATE library.task SET lease_until = NULL WHERE lease_token = $1 AND state <> 'RUNNING' AND lease_until IS NOT NULL"
+# Tasks that others ended while this worker held them: from now on it certainly writes nothing, and what waited for that may go on.
+LET_GO = """
+UPDATE library.task SET lease_until = NULL WHERE lease_token = $1 AND state <> 'RUNNING' AND lease_until IS NOT NULL RETURNING stage
+"""
 SPENT = """
 SELECT task_id, document_id, stage, message FROM library.task
 WHERE deliveries >= $1 AND ((state = 'QUEUED' AND deliveries > 0) OR (state = 'RUNNING' AND lease_until < now()))
@@ -91,6 +102,25 @@ RETURNING stage
 """
 
 
+class Turns:
+    """Which organisations this process has served last, so that among equals the others come first."""
+
+    def __init__(self) -> None:
+        self._turns: dict[str, int] = {}
+        self._next = 1
+
+    def served(self, organisation_id: str) -> None:
+        self._turns.pop(organisation_id, None)
+        self._turns[organisation_id] = self._next
+        self._next += 1
+        if len(self._turns) > MAX_TURNS:
+            del self._turns[next(iter(self._turns))]
+
+    def columns(self) -> tuple[list[str], list[int]]:
+        """Organisations and their turns, for ``unnest``."""
+        return list(self._turns), list(self._turns.values())
+
+
 class PostgresQueue:
     """A `TaskQueue`."""
 
@@ -98,43 +128,50 @@ class PostgresQueue:
         self._database = database
         self._lease_seconds = lease_seconds
         self._max_deliveries = max_deliveries
+        self._turns = {stage: Turns() for stage in Stage}
 
-    async def claim(self, stage: Stage, *, max_tasks: int, max_weight: int, idle_only: bool) -> Claim | None:
+    async def claim(self, stage: Stage, *, max_tasks: int, max_weight: int, express: bool) -> Claim | None:
         token = secrets.token_hex(16)
         asked_at = time.monotonic()
         lease = (stage, token, self._lease_seconds)
         last = max(1, self._max_deliveries - 1)
 
         async def work(connection: Connection) -> list[Task]:
-            rows = [] if idle_only else await connection.fetch(CLAIM_LAST, *lease, last)
-            rows = rows or await connection.fetch(CLAIM_MANY, *lease, max_tasks, max_weight, idle_only, last)
+            rows = [] if express else await connection.fetch(CLAIM_LAST, *lease, last)
+            rows = rows or await connection.fetch(CLAIM_MANY, *lease, max_tasks, max_weight, express, last, *turns.columns())
             organisations.update(row["organisation_id"] for row in rows)
             tasks = [Task(row["task_id"], row["job_id"], row["document_id"], row["generation"], row["deliveries"]) for row in rows]
             await notify(connection, jobs={task.job_id for task in tasks if task.job_id})
             return sorted(tasks, key=lambda task: task.task_id)
 
-        organisations: set[str] = set()
+        turns, organisations = self._turns[stage], set[str]()
         tasks = await self._database.run(work)
         if not tasks:
             return None
         DELIVERIES.labels(stage).inc(len(tasks))
-        claim = Claim(token, organisations.pop(), tasks, lease_seconds=self._lease_seconds)
+        organisation_id = organisations.pop()
+        turns.served(organisation_id)
+        claim = Claim(token, organisation_id, tasks, lease_seconds=self._lease_seconds)
         claim.renewed([task.task_id for task in tasks], asked_at=asked_at)
         return claim
 
     async def renew(self, tokens: Sequence[str]) -> Mapping[str, set[int]]:
-        held: dict[str, set[int]] = {token: set() for token in tokens}
-        async with self._database.connection() as connection:
+        async def work(connection: Connection) -> dict[str, set[int]]:
+            held: dict[str, set[int]] = {token: set() for token in tokens}
             for row in await connection.fetch(RENEW, tokens, self._lease_seconds):
                 held[row["lease_token"]].add(row["task_id"])
-        return held
+            return held
+
+        return await self._database.run(work)
 
     async def release(self, token: str, *, failure: str = "", delay_seconds: float = 0.0) -> None:
-        async with self._database.transaction() as connection:
-            await connection.execute(RELEASE, token, failure, delay_seconds)
-            await connection.execute(LET_GO, token)
-            # What waited for this lease to end, purges above all, may go on.
-            await notify(connection, stages=Stage)
+        async def work(connection: Connection) -> None:
+            released = await connection.fetch(RELEASE, token, failure, delay_seconds)
+            let_go = await connection.fetch(LET_GO, token)
+            stages = {Stage(row["stage"]) for row in released if not delay_seconds}
+            await notify(connection, stages=stages | ({Stage.PURGE} if let_go else set()))
+
+        await self._database.run(work)
 
     async def reap(self) -> None:
         async def work(connection: Connection) -> None:

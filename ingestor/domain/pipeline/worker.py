@@ -59,14 +59,11 @@ class Leases:
 
 @dataclass(frozen=True, slots=True)
 class Portion:
-    """How much a worker claims at once, and whether only from organisations that have nothing of the stage in work.
-
-    One worker a stage is kept for those, so that nobody's first document waits behind somebody else's fifty thousand.
-    """
+    """How much a worker claims at once, and whether it is an express (see `TaskQueue.claim`)."""
 
     max_tasks: int
     max_weight: int
-    idle_only: bool = False
+    express: bool = False
 
 
 class Worker:
@@ -111,7 +108,7 @@ class Worker:
 
     async def _claim(self) -> Claim | None:
         portion = self._portion
-        return await self._queue.claim(self._stage, max_tasks=portion.max_tasks, max_weight=portion.max_weight, idle_only=portion.idle_only)
+        return await self._queue.claim(self._stage, max_tasks=portion.max_tasks, max_weight=portion.max_weight, express=portion.express)
 
     async def _work(self, claim: Claim) -> None:
         started = time.monotonic()

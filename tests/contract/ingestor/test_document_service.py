@@ -187,3 +187,19 @@ async def test_what_does_not_exist_or_is_anothers_is_not_found(library: Library)
             error = await error_of(call)
             assert (error.reason, error.status) == ("DOCUMENT_NOT_FOUND", Status.NOT_FOUND)
     assert (await library.get(uploaded.document.document_id)).name == "a.txt"
+
+
+async def test_a_page_ends_before_its_message_grows_too_large(library: Library) -> None:
+    await library.create_collection()
+    metadata = struct({"key": "x" * 30_000})
+    await library.batch([Entry(external_id=str(number), text="Text", metadata=metadata) for number in range(400)], size=100)
+    listed, token, pages = [], "", 0
+    while True:
+        request = documents_pb2.ListDocumentsRequest(collection="library", page_size=1000, page_token=token)
+        page = await library.call(library.documents.ListDocuments, request)
+        listed += [document.external_id for document in page.documents]
+        pages, token = pages + 1, page.next_page_token
+        if not token:
+            break
+    assert pages > 1
+    assert listed == [str(number) for number in range(400)]

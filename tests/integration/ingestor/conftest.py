@@ -28,10 +28,11 @@ def logging() -> None:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def shared_library(postgres_url: str, tmp_path_factory: pytest.TempPathFactory, internal_key: bytes) -> AsyncIterator[Library]:
+    name = f"shared_library_{secrets.token_hex(4)}"
     connection = await asyncpg.connect(postgres_url)
-    await connection.execute("CREATE DATABASE shared_library")
+    await connection.execute(f"CREATE DATABASE {name}")
     await connection.close()
-    database_url = postgres_url.replace("/postgres?", "/shared_library?")
+    database_url = postgres_url.replace("/postgres?", f"/{name}?")
     indexes = Indexes()
     async with serve_dictionary(indexes, CallerSigner(internal_key.hex().encode())) as port:
         settings = ingestor_settings(database_url, tmp_path_factory.mktemp("files"), internal_key, port)

@@ -202,7 +202,7 @@ def ingestor_settings(database_url: str, files: Path, internal_key: bytes, embed
         "parser_processes": 1,
         "queue": {"lease_seconds": 2.0, "poll_seconds": 0.2},
         "drain_seconds": 1.0,
-        "limits": {"document_bytes": 1024 * 1024},
+        "limits": {"document_bytes": 1024 * 1024, "memory_bytes": 16 * 1024 * 1024},
     }
     return IngestorSettings(**(settings | changes))
 

@@ -103,7 +103,7 @@ class Registry:
         self.renewed.set()
         return {token: {0, 2} for token in tokens}
 
-    async def claim(self, stage: Stage, *, max_tasks: int, max_weight: int, idle_only: bool) -> Claim | None:
+    async def claim(self, stage: Stage, *, max_tasks: int, max_weight: int, express: bool) -> Claim | None:
         raise NotImplementedError
 
     async def release(self, token: str, *, failure: str = "", delay_seconds: float = 0.0) -> None:
