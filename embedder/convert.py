@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 
-from google.protobuf import json_format, struct_pb2, timestamp_pb2
+from google.protobuf import struct_pb2, timestamp_pb2
 from google.protobuf.duration_pb2 import Duration
 
 from embedder import errors
 from embedder.domain.batching import Lane
 from embedder.domain.embedding import EmbeddedTexts, Model, ModelState
 from embedder.domain.encoding import Task
-from embedder.domain.filters import AllOf, AnyOf, Filter, NoneOf, Operator, Scope, check_size, comparison, microseconds
+from embedder.domain.filters import AllOf, AnyOf, Filter, NoneOf, Operator, Scope, check_size, comparison
 from embedder.domain.indexing import IndexedBatch
 from embedder.domain.passages import JsonValue, Passage, PassageAttributes
 from embedder.domain.search import Hit, Mode, SearchRequest, SearchResult
@@ -95,6 +94,11 @@ def model(described: Model) -> embedding_pb2.Model:
 
 
 def passages(messages: Iterable[index_pb2.Passage]) -> list[Passage]:
+    """Passages to index.
+
+    Raises:
+        AppError: INVALID_PASSAGE when a time or a number of the metadata is none.
+    """
     return [
         Passage(
             passage_id=message.passage_id,
@@ -103,9 +107,9 @@ def passages(messages: Iterable[index_pb2.Passage]) -> list[Passage]:
             text=message.text,
             context=message.context,
             take_vector_from=message.take_vector_from,
-            attributes=_attributes(message.attributes),
+            attributes=_attributes(position, message.attributes),
         )
-        for message in messages
+        for position, message in enumerate(messages)
     ]
 
 
@@ -168,34 +172,46 @@ def _hit(hit: Hit) -> index_pb2.SearchHit:
     )
 
 
-def _attributes(message: index_pb2.PassageAttributes) -> PassageAttributes:
-    return PassageAttributes(
-        collection_id=message.collection_id,
-        connection_id=message.connection_id,
-        access_set_id=message.access_set_id,
-        type=message.type,
-        author=message.author,
-        language=message.language,
-        create_time=_time(message.create_time) if message.HasField("create_time") else None,
-        update_time=_time(message.update_time) if message.HasField("update_time") else None,
-        outdated=message.outdated,
-        metadata={name: _json(value) for name, value in json_format.MessageToDict(message.metadata).items()},
-    )
+def _attributes(position: int, message: index_pb2.PassageAttributes) -> PassageAttributes:
+    try:
+        return PassageAttributes(
+            collection_id=message.collection_id,
+            connection_id=message.connection_id,
+            access_set_id=message.access_set_id,
+            type=message.type,
+            author=message.author,
+            language=message.language,
+            create_time=_time(message.create_time) if message.HasField("create_time") else None,
+            update_time=_time(message.update_time) if message.HasField("update_time") else None,
+            outdated=message.outdated,
+            metadata={name: _json(value) for name, value in message.metadata.fields.items()},
+        )
+    except ValueError as error:
+        raise errors.invalid_passage(position, "attributes", str(error)) from None
 
 
 def _time(message: timestamp_pb2.Timestamp) -> int:
-    return microseconds(datetime.fromtimestamp(0, UTC)) + message.seconds * 1_000_000 + message.nanos // 1_000
+    """Microseconds since 1970; the protocol's own check keeps it between the years 1 and 9999."""
+    return message.ToMicroseconds()
 
 
-def _json(value: JsonValue) -> JsonValue:
+def _json(message: struct_pb2.Value) -> JsonValue:
     """Whole numbers as such: a Struct knows only doubles, and 3 should be stored as 3."""
-    if isinstance(value, float) and math.isfinite(value) and value.is_integer() and abs(value) < 2**53:
-        return int(value)
-    if isinstance(value, list):
-        return [_json(each) for each in value]
-    if isinstance(value, dict):
-        return {name: _json(each) for name, each in value.items()}
-    return value
+    match message.WhichOneof("kind"):
+        case "number_value":
+            number = message.number_value
+            if not math.isfinite(number):
+                raise ValueError(f"metadata holds {number}, which JSON cannot.")
+            return int(number) if number.is_integer() and abs(number) < 2**53 else number
+        case "string_value":
+            return message.string_value
+        case "bool_value":
+            return message.bool_value
+        case "list_value":
+            return [_json(each) for each in message.list_value.values]
+        case "struct_value":
+            return {name: _json(each) for name, each in message.struct_value.fields.items()}
+    return None
 
 
 def _filter(message: index_pb2.Filter, depth: int) -> Filter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ MAX_PASSAGES = 512
 MAX_PASSAGE_IDS = 16_384
 MAX_ID_CHARACTERS = 128
 MAX_ATTRIBUTE_CHARACTERS = 1_024
+# Milvus holds 65,536 bytes of JSON in a row.
+MAX_METADATA_BYTES = 60_000
 # One request is written while the next is at the model and a third is being taken in.
 _REQUESTS_AHEAD = 3
 
@@ -121,17 +124,16 @@ def _check(passages: Sequence[Passage]) -> None:
         raise errors.passage_count_out_of_range(len(passages), MAX_PASSAGES)
     for position, passage in enumerate(passages):
         attributes = passage.attributes
-        for name, value, most in (
-            ("passage_id", passage.passage_id, MAX_ID_CHARACTERS),
-            ("document_id", passage.document_id, MAX_ID_CHARACTERS),
-            ("attributes.collection_id", attributes.collection_id, MAX_ID_CHARACTERS),
-        ):
-            if not 1 <= len(value) <= most:
-                raise errors.invalid_passage(position, name, f"{name} must have between 1 and {most} characters.")
+        ids = {"passage_id": passage.passage_id, "document_id": passage.document_id, "attributes.collection_id": attributes.collection_id}
+        for name, value in ids.items():
+            if not 1 <= len(value) <= MAX_ID_CHARACTERS:
+                raise errors.invalid_passage(position, name, f"{name} must have between 1 and {MAX_ID_CHARACTERS} characters.")
         for name in ("connection_id", "type", "author", "language"):
             if len(getattr(attributes, name)) > MAX_ATTRIBUTE_CHARACTERS:
                 raise errors.invalid_passage(
                     position, f"attributes.{name}", f"{name} is longer than {MAX_ATTRIBUTE_CHARACTERS} characters."
                 )
+        if len(json.dumps(attributes.metadata)) > MAX_METADATA_BYTES:
+            raise errors.invalid_passage(position, "attributes.metadata", f"metadata is longer than {MAX_METADATA_BYTES} bytes of JSON.")
         if not passage.text.strip():
             raise errors.invalid_passage(position, "text", "text has no characters to embed.")

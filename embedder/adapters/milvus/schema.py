@@ -34,9 +34,9 @@ def create_collection(client: MilvusClient, name: str, spec: EncoderSpec, *, lit
     schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
     schema.add_field("row_key", DataType.VARCHAR, is_primary=True, max_length=2 * _ID_BYTES)
     schema.add_field("organisation_id", DataType.VARCHAR, max_length=_ID_BYTES, is_partition_key=True)
-    for column in ("document_id", "collection_id", "connection_id"):
+    for column in ("document_id", "collection_id"):
         schema.add_field(column, DataType.VARCHAR, max_length=_ID_BYTES)
-    for column in ("type", "author", "language"):
+    for column in ("connection_id", "type", "author", "language"):
         schema.add_field(column, DataType.VARCHAR, max_length=_ATTRIBUTE_BYTES)
     for column in ("generation", "access_set_id", "create_time", "update_time"):
         schema.add_field(column, DataType.INT64)
