@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 FAILED = 1
 USAGE = 2
 NOT_RUNNING = 3
-INTERRUPTED = 130
 
 
 class CommandError(Exception):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Coroutine
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.markup import escape
@@ -21,6 +22,7 @@ from lectern_cli.progress import BarProgress, BatchBar, LineProgress
 if TYPE_CHECKING:
     from lectern_cli.ingestion import BatchOutcome, Outcome
 
+T = TypeVar("T")
 DEFAULT_COLLECTION = "library"
 _BATCH_SUFFIXES = frozenset({".jsonl", ".ndjson"})
 # A service that was killed is back within this time, and a busy one has room again.
@@ -64,13 +66,17 @@ def ingest(
         raise typer.Exit(FAILED)
 
 
-def _run_files(connection: Connection, collection: str, sources: list[SourceFile], *, as_json: bool) -> bool:
-    began = time.monotonic()
+def _run(ingesting: Coroutine[Any, Any, list[T]]) -> list[T]:
     try:
-        outcomes = asyncio.run(_ingest_files(connection, collection, sources))
+        return asyncio.run(ingesting)
     except KeyboardInterrupt:
         err.print("\nStopped. What was uploaded goes on being indexed; running this again continues with the rest.")
         raise
+
+
+def _run_files(connection: Connection, collection: str, sources: list[SourceFile], *, as_json: bool) -> bool:
+    began = time.monotonic()
+    outcomes = _run(_ingest_files(connection, collection, sources))
     if as_json:
         embedded = sum(outcome.embedded for outcome in outcomes)
         print_json({"collection": collection, "embedded_count": embedded, "files": [asdict(outcome) for outcome in outcomes]})
@@ -91,7 +97,7 @@ async def _ingest_files(connection: Connection, collection: str, sources: list[S
 
 def _run_batches(connection: Connection, collection: str, paths: list[Path], *, as_json: bool) -> bool:
     began = time.monotonic()
-    outcomes = asyncio.run(_ingest_batches(connection, collection, paths))
+    outcomes = _run(_ingest_batches(connection, collection, paths))
     jobs = [outcome.job for outcome in outcomes]
     if as_json:
         files = [

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from lectern_cli import ask, collections, documents, ingest, jobs, keys, laptop, search
-from lectern_cli.errors import INTERRUPTED, complaint
+from lectern_cli.errors import complaint
 from lectern_cli.output import err, print_json
 
 app = typer.Typer(
@@ -59,9 +59,6 @@ def main() -> int:
     """Run the command line; the exit status. Errors are printed, as JSON where JSON was asked for."""
     try:
         return int(app(prog_name="lectern") or 0)
-    except KeyboardInterrupt:
-        err.print("\nInterrupted.")
-        return INTERRUPTED
     except BrokenPipeError:
         # The reader of a pipe has seen enough. Python flushes at its end, which must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
