@@ -59,7 +59,8 @@ WITH RECURSIVE waiting(organisation_id) AS (
     LEFT JOIN unnest($8::text[], $9::bigint[]) AS served(organisation_id, turn) ON served.organisation_id = w.organisation_id
     WHERE (NOT $6::boolean OR (r.running = 0 AND $4::bigint >= (
             SELECT count(*) FROM (
-                SELECT FROM library.task f WHERE f.state = 'QUEUED' AND f.stage = $1 AND f.organisation_id = w.organisation_id LIMIT $4::bigint + 1
+                SELECT FROM library.task f WHERE f.state = 'QUEUED' AND f.stage = $1 AND f.organisation_id = w.organisation_id
+                LIMIT $4::bigint + 1
             ) few
         )))
         AND EXISTS (SELECT FROM library.task t WHERE t.organisation_id = w.organisation_id AND {_CLAIMABLE} AND t.deliveries < $7)
