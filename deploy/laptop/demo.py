@@ -39,7 +39,7 @@ def run_demo(home: Home) -> int:
     began = time.monotonic()
     settings = LaptopSettings.load()
     with _step(console, 1, "Starting Postgres, Milvus and the four services"):
-        started = bring_up(home, settings, console, timeout_seconds=_START_SECONDS, stop_on_interrupt=True)
+        started = bring_up(home, settings, console, timeout_seconds=_START_SECONDS)
     with _step(console, 2, f"Taking in {LIBRARY} as the collection `{COLLECTION}`"):
         command = [sys.executable, "-P", "-m", "lectern_cli", "ingest", str(LIBRARY), "--collection", COLLECTION]
         environment = {**settings.environment, "LECTERN_HOME": str(home.path)}

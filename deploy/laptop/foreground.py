@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -29,15 +29,14 @@ class Started:
     by_us: bool
 
 
-def bring_up(home: Home, settings: LaptopSettings, console: Console, *, timeout_seconds: float, stop_on_interrupt: bool) -> Started:
-    """Start the stack unless it runs, and wait until it is ready.
+def bring_up(home: Home, settings: LaptopSettings, console: Console, *, timeout_seconds: float) -> Started:
+    """Start the stack unless it runs, and wait until it is ready. It outlives this process, also when this is interrupted.
 
     Args:
         home: its folder.
         settings: used when it is started; one that runs keeps its own.
         console: where progress is shown.
         timeout_seconds: how long to wait at most.
-        stop_on_interrupt: whether Ctrl-C stops what this call started.
 
     Raises:
         LaptopError: it cannot start, a part of it fails again and again, or it takes too long.
@@ -50,27 +49,44 @@ def bring_up(home: Home, settings: LaptopSettings, console: Console, *, timeout_
         return Started(report, by_us=False)
     launched = launch(home, settings)
     console.print(f"Starting Lectern in {home.path}", highlight=False, markup=False)
-    with _terminating_like_interrupt():
+    return Started(wait_until_ready(launched.report, console, timeout_seconds=timeout_seconds), by_us=True)
+
+
+def run_in_foreground(
+    home: Home, settings: LaptopSettings, console: Console, *, timeout_seconds: float, announce: Callable[[Started], None]
+) -> None:
+    """`bring_up`, ``announce``, show what changes, and stop the stack when this is interrupted or terminated.
+
+    A stack that ran before is announced and left alone. Returns also when something else has stopped the stack.
+
+    Raises:
+        LaptopError: as `bring_up`; what was started goes on trying.
+        KeyboardInterrupt: this was interrupted before the stack was ready; what was started has been stopped.
+    """
+    ours = running_report(home) is None
+    announced = False
+    with _interrupted_by_termination():
         try:
-            return Started(wait_until_ready(launched.report, console, timeout_seconds=timeout_seconds), by_us=True)
+            started = bring_up(home, settings, console, timeout_seconds=timeout_seconds)
+            announce(started)
+            announced = True
+            if ours:
+                console.print("\nCtrl-C stops it.")
+                _show_changes(home, started.report, console)
         except KeyboardInterrupt:
-            if stop_on_interrupt:
+            if ours:
+                console.print()
                 bring_down(home, console)
-            raise
+            if not announced:
+                raise
 
 
-def stay(home: Home, report: StackReport, console: Console) -> None:
-    """Show changes since ``report`` until an interrupt, then stop the stack; also returns when something else stops it."""
-    console.print("\nCtrl-C stops it.")
-    with _terminating_like_interrupt(), Display(console, before=report) as display:
-        try:
-            while (now := running_report(home)) is not None:
-                display.show(now)
-                time.sleep(_POLL_SECONDS)
-        except KeyboardInterrupt:
-            console.print()
-            bring_down(home, console)
-            return
+def _show_changes(home: Home, report: StackReport, console: Console) -> None:
+    """Show what changes from ``report`` on until the stack has been stopped."""
+    with Display(console, before=report) as display:
+        while (now := running_report(home)) is not None:
+            display.show(now)
+            time.sleep(_POLL_SECONDS)
     console.print("Lectern was stopped.")
 
 
@@ -95,7 +111,7 @@ def _still_running(home: Home) -> StackReport:
 
 
 @contextmanager
-def _terminating_like_interrupt() -> Iterator[None]:
+def _interrupted_by_termination() -> Iterator[None]:
     """Let SIGTERM and a closed terminal end things as Ctrl-C does."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import psutil
@@ -60,15 +60,23 @@ def launch(home: Home, settings: LaptopSettings) -> Launched:
     check_ports(settings.ports)
     ports = {port_name(service): str(port) for service, port in settings.ports.items()}
     passed_on = {name: value for variables in settings.passed_on.values() for name, value in variables.items()}
+    command = [sys.executable, "-P", "-m", "deploy.laptop", str(home.path)]
+    return start_supervisor(home, command, {**settings.environment, **passed_on, **ports})
+
+
+def start_supervisor(home: Home, command: Sequence[str], environment: Mapping[str, str]) -> Launched:
+    """Run ``command`` as the supervisor of ``home``."""
     with open_log(home.log("supervisor")) as output:
-        process = subprocess.Popen(  # our own interpreter
-            [sys.executable, "-P", "-m", "deploy.laptop", str(home.path)],
-            env={**settings.environment, **passed_on, **ports},
+        process = subprocess.Popen(
+            command,
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             start_new_session=True,
         )
+    # Until the supervisor writes its own, so that it can be found, and stopped, from its first moment.
+    StackReport(str(home.path), "", ProcessIdentity.of(process.pid), {}, {}).write(home.report)
     return Launched(home, process)
 
 

@@ -88,7 +88,7 @@ class StackReport:
 
     @property
     def healthy(self) -> bool:
-        return all(part.well for part in self.parts.values())
+        return bool(self.services) and all(part.well for part in self.parts.values())
 
     @property
     def parts(self) -> dict[str, ServiceReport]:

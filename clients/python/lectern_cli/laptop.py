@@ -39,17 +39,22 @@ def up(
     Without --detach it stays in the foreground and Ctrl-C stops everything. Where it already runs, it waits until it is ready and says so.
     Data, logs and keys are kept in LECTERN_HOME (default: the nearest [bold].lectern[/] folder, or a new one here).
     """
-    from deploy.laptop.foreground import bring_up, stay
+    from deploy.laptop.foreground import Started, bring_up, run_in_foreground
     from deploy.laptop.settings import LaptopSettings
 
     home = _home()
-    started = bring_up(home, LaptopSettings.load(ports=_ports(port or [])), err, timeout_seconds=timeout, stop_on_interrupt=not detach)
-    if as_json:
-        print_json(_status_json(started.report))
+    settings = LaptopSettings.load(ports=_ports(port or []))
+
+    def announce(started: Started) -> None:
+        if as_json:
+            print_json(_status_json(started.report))
+        else:
+            _print_next_steps(home, started.report, already=not started.by_us)
+
+    if detach:
+        announce(bring_up(home, settings, err, timeout_seconds=timeout))
     else:
-        _print_next_steps(home, started.report, already=not started.by_us)
-    if started.by_us and not detach:
-        stay(home, started.report, err)
+        run_in_foreground(home, settings, err, timeout_seconds=timeout, announce=announce)
 
 
 def down(*, as_json: JsonOption = False) -> None:
