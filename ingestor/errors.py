@@ -35,6 +35,12 @@ def duplicate_id(identity: str, first: int, second: int) -> AppError:
     )
 
 
+def stream_cut() -> AppError:
+    return invalid_argument(
+        "STREAM_CUT", "The stream ended before its last message, so nothing of it was kept. Send it again.", field="last"
+    )
+
+
 def nul_character() -> AppError:
     return invalid_argument("NUL_CHARACTER", "Text may not hold the character U+0000. Remove it and send the request again.")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 
+from ingestor import errors
 from ingestor.convert import from_document_state, from_entry, from_header, from_metadata, to_document, to_job, to_receipt
 from ingestor.domain.collections import Collections
 from ingestor.domain.documents import DocumentPosition, Documents
@@ -35,8 +36,8 @@ class DocumentServicer(documents_pb2_grpc.DocumentServiceServicer):
         self, request_iterator: AsyncIterator[documents_pb2.UploadDocumentRequest], context: Context
     ) -> documents_pb2.UploadDocumentResponse:
         organisation_id = current_caller().organisation_id
-        header = from_header((await _first(request_iterator, "header")).header)
-        accepted = await self._intake.upload(organisation_id, header, _chunks(request_iterator))
+        first = await _first(request_iterator, "header")
+        accepted = await self._intake.upload(organisation_id, from_header(first.header), _chunks(request_iterator, ended=first.last))
         return documents_pb2.UploadDocumentResponse(
             document=to_document(await self._documents.get(organisation_id, accepted.document_ids[0])),
             job=to_job(await self._jobs.get(organisation_id, accepted.job_id)),
@@ -47,8 +48,9 @@ class DocumentServicer(documents_pb2_grpc.DocumentServiceServicer):
         self, request_iterator: AsyncIterator[documents_pb2.BatchCreateDocumentsRequest], context: Context
     ) -> documents_pb2.BatchCreateDocumentsResponse:
         organisation_id = current_caller().organisation_id
-        header = (await _first(request_iterator, "header")).header
-        accepted = await self._intake.batch(organisation_id, header.collection, _entries(request_iterator))
+        first = await _first(request_iterator, "header")
+        entries = _entries(request_iterator, ended=first.last)
+        accepted = await self._intake.batch(organisation_id, first.header.collection, entries)
         return documents_pb2.BatchCreateDocumentsResponse(
             job=to_job(await self._jobs.get(organisation_id, accepted.job_id)), unchanged_count=accepted.unchanged_count
         )
@@ -104,15 +106,25 @@ async def _first(requests: AsyncIterator[Any], part: str) -> Any:
     raise invalid_argument("HEADER_MISSING", f"The first message of this call must hold its {part}.", field=part)
 
 
-async def _chunks(requests: AsyncIterator[documents_pb2.UploadDocumentRequest]) -> AsyncIterator[bytes]:
+async def _chunks(requests: AsyncIterator[documents_pb2.UploadDocumentRequest], *, ended: bool) -> AsyncIterator[bytes]:
+    """The chunks after the header, which was the ``last`` message when ``ended``."""
     async for request in requests:
         if request.WhichOneof("part") != "chunk":
             raise invalid_argument("HEADER_REPEATED", "Every message after the first must hold a chunk.", field="chunk")
         yield request.chunk
+        ended = request.last
+    if not ended:
+        raise errors.stream_cut()
 
 
-async def _entries(requests: AsyncIterator[documents_pb2.BatchCreateDocumentsRequest]) -> AsyncIterator[Sequence[TextEntry]]:
+async def _entries(
+    requests: AsyncIterator[documents_pb2.BatchCreateDocumentsRequest], *, ended: bool
+) -> AsyncIterator[Sequence[TextEntry]]:
+    """The entries after the header, which was the ``last`` message when ``ended``."""
     async for request in requests:
         if request.WhichOneof("part") != "entries":
             raise invalid_argument("HEADER_REPEATED", "Every message after the first must hold entries.", field="entries")
         yield [from_entry(entry) for entry in request.entries.entries]
+        ended = request.last
+    if not ended:
+        raise errors.stream_cut()

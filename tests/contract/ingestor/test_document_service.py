@@ -77,6 +77,23 @@ async def test_a_call_without_a_header_is_refused(library: Library) -> None:
     assert (await error_of(library.call(library.documents.BatchCreateDocuments, nothing()))).reason == "HEADER_MISSING"
 
 
+async def test_a_stream_without_its_last_message_is_refused_and_nothing_of_it_is_kept(library: Library) -> None:
+    await library.create_collection()
+
+    async def upload() -> AsyncIterator[documents_pb2.UploadDocumentRequest]:
+        yield documents_pb2.UploadDocumentRequest(header=documents_pb2.DocumentHeader(collection="library", name="cut.txt"))
+        yield documents_pb2.UploadDocumentRequest(chunk=b"the first half")
+
+    async def batch() -> AsyncIterator[documents_pb2.BatchCreateDocumentsRequest]:
+        yield documents_pb2.BatchCreateDocumentsRequest(header=documents_pb2.BatchHeader(collection="library"))
+        yield documents_pb2.BatchCreateDocumentsRequest(entries=documents_pb2.BatchEntries(entries=[documents_pb2.BatchEntry(text="half")]))
+
+    assert (await error_of(library.call(library.documents.UploadDocument, upload()))).reason == "STREAM_CUT"
+    assert (await error_of(library.call(library.documents.BatchCreateDocuments, batch()))).reason == "STREAM_CUT"
+    listed = await library.call(library.documents.ListDocuments, documents_pb2.ListDocumentsRequest(collection="library"))
+    assert list(listed.documents) == []
+
+
 async def test_the_external_id_identifies_a_document_before_its_name(library: Library) -> None:
     await library.create_collection()
     first = await library.upload("First.", external_id="a", name="one.txt")

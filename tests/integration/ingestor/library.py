@@ -106,6 +106,7 @@ class Library:
             message.metadata.CopyFrom(struct(metadata))
         requests = [documents_pb2.UploadDocumentRequest(header=message)]
         requests += [documents_pb2.UploadDocumentRequest(chunk=data[at : at + 500_000]) for at in range(0, len(data), 500_000)]
+        requests[-1].last = True
         response: documents_pb2.UploadDocumentResponse = await self.call(self.documents.UploadDocument, _each(requests))
         return response
 
@@ -118,6 +119,7 @@ class Library:
             documents_pb2.BatchCreateDocumentsRequest(entries=documents_pb2.BatchEntries(entries=listed[at : at + size]))
             for at in range(0, len(listed), size)
         ]
+        requests[-1].last = True
         response: documents_pb2.BatchCreateDocumentsResponse = await self.call(self.documents.BatchCreateDocuments, _each(requests))
         return response
 
