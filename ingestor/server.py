@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import structlog
 
@@ -40,14 +39,14 @@ from ingestor.domain.pipeline.fetch import FetchStage
 from ingestor.domain.pipeline.index import IndexStage
 from ingestor.domain.pipeline.parse import ParseStage
 from ingestor.domain.pipeline.purge import PurgeStage
-from ingestor.domain.pipeline.worker import Leases, Portion, Worker
-from ingestor.domain.supervision import every, supervise
+from ingestor.domain.supervision import every
 from ingestor.domain.tasks import Stage
 from ingestor.servicers.collections import CollectionServicer
 from ingestor.servicers.documents import DocumentServicer
 from ingestor.servicers.jobs import JobServicer
 from ingestor.servicers.passages import PassageServicer
-from ingestor.settings import MIB, IngestorSettings
+from ingestor.settings import IngestorSettings
+from ingestor.workers import Handler, Loops, running, worker_loops
 from lectern.ingestor.v1 import (
     collections_pb2,
     collections_pb2_grpc,
@@ -74,15 +73,7 @@ SERVICE_NAMES = (
 )
 HEALTH_SECONDS = 2.0
 METRICS_SECONDS = 10.0
-ORPHANS_SECONDS = 600.0
-# Many small documents share a stream to the embedder; one large one fills a claim alone.
-PORTIONS = {
-    Stage.FETCH: Portion(max_tasks=4, max_weight=4),
-    Stage.PARSE: Portion(max_tasks=256, max_weight=4 * MIB),
-    Stage.INDEX: Portion(max_tasks=256, max_weight=1024),
-    Stage.PURGE: Portion(max_tasks=64, max_weight=64),
-}
-EXPRESS = Portion(max_tasks=32, max_weight=4 * MIB, express=True)
+UPKEEP_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,21 +112,22 @@ async def serve(settings: IngestorSettings) -> AsyncIterator[RunningService]:
         stack.push_async_callback(server.stop, settings.drain_seconds)
 
         purges = PostgresPurges(database)
-        stages: dict[Stage, Any] = {
+        handlers: dict[Stage, Handler] = {
             Stage.FETCH: FetchStage(PostgresFetchStore(database), _fetcher(settings), content, parser),
             Stage.PARSE: ParseStage(PostgresParseStore(database), content, parser, embedder),
             Stage.INDEX: IndexStage(PostgresIndexStore(database), embedder),
             Stage.PURGE: PurgeStage(purges, embedder, content),
         }
-        notifications = Notifications(database_url, tasks=task_bells, jobs=job_bells)
-        loops: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
-            "notifications": notifications.run,
+        queue = PostgresQueue(database, lease_seconds=settings.queue.lease_seconds, max_deliveries=settings.queue.max_deliveries)
+        loops: Loops = {
+            "notifications": Notifications(database_url, tasks=task_bells, jobs=job_bells).run,
             "health": partial(_follow_health, health, server.health),
             "metrics": partial(every, METRICS_SECONDS, health.measure),
-            "orphans": partial(every, ORPHANS_SECONDS, partial(purges.remove_orphans, content.remove)),
-            **_worker_loops(settings, database, stages, task_bells),
+            "orphans": partial(every, UPKEEP_SECONDS, partial(purges.remove_orphans, content.remove)),
+            "upkeep": partial(every, UPKEEP_SECONDS, queue.keep_up),
+            **worker_loops(queue, handlers, task_bells, workers=settings.workers, options=settings.queue),
         }
-        await stack.enter_async_context(_running(loops))
+        await stack.enter_async_context(running(loops))
         yield RunningService(server.port)
 
 
@@ -174,25 +166,6 @@ def _register(server: ServiceServer, database: Database, intake: Intake, job_bel
     passages_pb2_grpc.add_PassageServiceServicer_to_server(PassageServicer(Passages(PostgresPassages(database))), grpc_server)
 
 
-def _worker_loops(
-    settings: IngestorSettings, database: Database, stages: dict[Stage, Any], bells: Bells
-) -> dict[str, Callable[[], Coroutine[Any, Any, None]]]:
-    """The workers of every stage, one of them an express, and what keeps their leases."""
-    options = settings.queue
-    queue = PostgresQueue(database, lease_seconds=options.lease_seconds, max_deliveries=options.max_deliveries)
-    leases = Leases(queue, lease_seconds=options.lease_seconds)
-    loops: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
-        "leases": leases.run,
-        "reaper": partial(every, options.lease_seconds / 4, queue.reap),
-    }
-    for stage, handle in stages.items():
-        for number in range(settings.workers + 1):
-            portion = PORTIONS[stage] if number else EXPRESS
-            worker = Worker(stage, handle, portion, queue=queue, leases=leases, bells=bells, poll_seconds=options.poll_seconds)
-            loops[f"{stage.lower()}-{number}"] = worker.run
-    return loops
-
-
 async def _follow_health(database: DatabaseHealth, health: Health) -> None:
     """Keep the services' health true to whether the database can be used."""
     serving: bool | None = None
@@ -207,15 +180,3 @@ async def _follow_health(database: DatabaseHealth, health: Health) -> None:
             serving = now
             await health.set_serving(now)
         await asyncio.sleep(HEALTH_SECONDS)
-
-
-@asynccontextmanager
-async def _running(loops: dict[str, Callable[[], Coroutine[Any, Any, None]]]) -> AsyncIterator[None]:
-    """Run every loop for as long as the context is open."""
-    tasks = [asyncio.create_task(supervise(name, run), name=name) for name, run in loops.items()]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
 
 import grpc
 import numpy as np
@@ -51,14 +51,16 @@ class Embedder:
         raise AppError("MODEL_UNAVAILABLE", Status.UNAVAILABLE, "The embedder names no current model.")
 
     async def token_starts(self, organisation_id: str, texts: Sequence[str]) -> list[Sequence[int]]:
-        starts: list[list[np.ndarray[Any, np.dtype[np.uint32]]]] = [[] for _ in texts]
+        # Four bytes a token: a long text has millions.
+        starts = [array("I") for _ in texts]
         for batch in _batches(_pieces(texts)):
             request = embedding_pb2.TokenizeTextsRequest(texts=[piece for _, _, piece in batch])
             with _calling(organisation_id):
                 response = await self._embedding.TokenizeTexts(request, timeout=CALL_SECONDS)
             for (text, offset, _), tokenized in zip(batch, response.texts, strict=True):
-                starts[text].append(np.frombuffer(tokenized.token_starts, dtype=_LITTLE_ENDIAN_U32) + np.uint32(offset))
-        return [np.concatenate(pieces).tolist() if pieces else [] for pieces in starts]
+                within_piece = np.frombuffer(tokenized.token_starts, dtype=_LITTLE_ENDIAN_U32)
+                starts[text].frombytes((within_piece + np.uint32(offset)).astype(np.uint32).tobytes())
+        return list(starts)
 
     async def write(
         self, organisation_id: str, passages: Sequence[StoredPassage], attributes: Mapping[int, Attributes]

@@ -103,6 +103,16 @@ RETURNING stage
 """
 
 
+# Upkeep that nobody asked for has no job to be retried by: it comes back by itself, and goes when it is done.
+REVIVE_UPKEEP = """
+UPDATE library.task SET state = 'QUEUED', deliveries = 0, not_before = now(), lease_token = NULL, lease_until = NULL, end_time = NULL
+WHERE job_id IS NULL AND stage = 'PURGE' AND state = 'QUARANTINED' AND end_time < now() - interval '1 hour'
+"""
+FORGET_UPKEEP = """
+DELETE FROM library.task WHERE job_id IS NULL AND state NOT IN ('QUEUED', 'RUNNING') AND end_time < now() - interval '1 day'
+"""
+
+
 class Turns:
     """Which organisations this process has served last, so that among equals the others come first."""
 
@@ -186,6 +196,15 @@ class PostgresQueue:
                     QUARANTINED.labels(row["stage"]).inc()
             requeued = {Stage(row["stage"]) for row in await connection.fetch(REQUEUE_EXPIRED)}
             await notify(connection, stages=requeued)
+
+        await self._database.run(work)
+
+    async def keep_up(self) -> None:
+        """Bring back purges of replaced contents that were put aside, and forget upkeep that ended long ago."""
+
+        async def work(connection: Connection) -> None:
+            await connection.execute(REVIVE_UPKEEP)
+            await connection.execute(FORGET_UPKEEP)
 
         await self._database.run(work)
 

@@ -194,6 +194,7 @@ INDEXES = (
     "CREATE INDEX task_queued ON library.task (stage, organisation_id, task_id) WHERE state = 'QUEUED'",
     "CREATE INDEX task_redelivered ON library.task (stage, task_id) WHERE state = 'QUEUED' AND deliveries > 0",
     "CREATE INDEX task_running ON library.task (stage, organisation_id) WHERE state = 'RUNNING'",
+    "CREATE INDEX task_upkeep ON library.task (end_time) WHERE job_id IS NULL",
     "CREATE INDEX task_lease ON library.task (lease_until) WHERE state = 'RUNNING'",
 )
 

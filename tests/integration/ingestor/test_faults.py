@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from lectern.ingestor.v1 import documents_pb2, jobs_pb2
 from shared.errors import AppError, Status, too_busy, unavailable
-from tests.integration.ingestor.library import Library, error_of, eventually
+from tests.integration.ingestor.library import Library, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 SUCCEEDED = jobs_pb2.JOB_STATE_SUCCEEDED
@@ -124,23 +123,6 @@ async def test_bytes_that_the_object_store_does_not_give_back_as_they_were_are_n
     await library.call(library.jobs.RetryJob, jobs_pb2.RetryJobRequest(job_id=uploaded.job.job_id))
     job = await library.ended(uploaded.job.job_id)
     assert [failure.reason for failure in job.failures] == [reason]
-
-
-async def test_without_its_database_it_says_so_and_comes_back_by_itself(own_library: Library, postgres_url: str) -> None:
-    library = own_library
-    await library.create_collection()
-    name = library.database_url.split("?")[0].rsplit("/", 1)[1]
-    administrator = await asyncpg.connect(postgres_url)
-    try:
-        await administrator.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-        await administrator.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
-        error = await error_of(library.get_collection())
-        assert (error.reason, error.status) == ("DATABASE_UNAVAILABLE", Status.UNAVAILABLE)
-        await administrator.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
-    finally:
-        await administrator.close()
-    batch = await library.batch(entries(1))
-    assert (await library.ended(batch.job.job_id)).state == SUCCEEDED
 
 
 async def test_a_worker_that_lost_its_lease_makes_nothing_visible(own_library: Library) -> None:

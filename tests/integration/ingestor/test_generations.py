@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -223,3 +224,29 @@ async def test_two_organisations_keep_the_same_bytes_apart(library: Library) -> 
     assert [passage.text for passage in await other.visible(documents[1].document_id)] == ["The crane."]
     again = await other.upload("The other crane.", name="crane.txt")
     assert (await other.ended(again.job.job_id)).state == SUCCEEDED
+
+
+async def test_of_many_contents_that_come_at_once_one_wins_and_nothing_is_left_of_the_others(library: Library) -> None:
+    await library.create_collection()
+    uploads = await asyncio.gather(*(library.upload(f"Version {number}.", name="crane.txt") for number in range(10)))
+    assert len({uploaded.document.document_id for uploaded in uploads}) == 1
+    jobs = [await library.ended(uploaded.job.job_id) for uploaded in uploads]
+    assert {job.state for job in jobs} == {SUCCEEDED}
+    document = await library.get(uploads[0].document.document_id)
+    assert document.state == READY
+    await purged(library, document.document_id, document.visible_generation)
+    [passage] = await library.visible(document.document_id)
+    assert passage.text in {f"Version {number}." for number in range(10)}
+    rows = await library.query("SELECT generation FROM library.document_generation WHERE document_id = $1", document.document_id)
+    assert [row["generation"] for row in rows] == [document.visible_generation]
+
+
+async def test_batches_that_share_documents_in_another_order_do_not_stop_each_other(library: Library) -> None:
+    await library.create_collection()
+    entries = [documents_pb2.BatchEntry(external_id=str(number), text=f"Text {number}") for number in range(200)]
+    others = [documents_pb2.BatchEntry(external_id=str(number), text=f"Other text {number}") for number in reversed(range(200))]
+    batches = await asyncio.gather(*(library.batch(batch) for batch in (entries, others, entries, others)))
+    for batch in batches:
+        await library.ended(batch.job.job_id)
+    collection = await library.get_collection()
+    assert (collection.document_count, collection.passage_count) == (200, 200)

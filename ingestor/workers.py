@@ -1,0 +1,50 @@
+"""Which workers run, how much each claims at once, and what keeps them going."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TypeAlias
+
+from ingestor.domain.bells import Bells
+from ingestor.domain.pipeline.worker import Leases, Portion, Worker
+from ingestor.domain.supervision import every, supervise
+from ingestor.domain.tasks import Claim, Stage, TaskQueue
+from ingestor.settings import MIB, Queue
+
+Handler: TypeAlias = Callable[[Claim], Awaitable[None]]
+Loops: TypeAlias = dict[str, Callable[[], Awaitable[None]]]
+
+# Many small documents share a stream to the embedder; one large one fills a claim alone.
+PORTIONS = {
+    Stage.FETCH: Portion(max_tasks=4, max_weight=4),
+    Stage.PARSE: Portion(max_tasks=256, max_weight=4 * MIB),
+    Stage.INDEX: Portion(max_tasks=256, max_weight=1024),
+    Stage.PURGE: Portion(max_tasks=64, max_weight=64),
+}
+EXPRESS = Portion(max_tasks=32, max_weight=4 * MIB, express=True)
+
+
+def worker_loops(queue: TaskQueue, handlers: Mapping[Stage, Handler], bells: Bells, *, workers: int, options: Queue) -> Loops:
+    """``workers`` and one express for each stage, and what keeps their leases and takes back those of the dead."""
+    leases = Leases(queue, lease_seconds=options.lease_seconds)
+    loops: Loops = {"leases": leases.run, "reaper": partial(every, options.lease_seconds / 4, queue.reap)}
+    for stage, handle in handlers.items():
+        for number, portion in enumerate([EXPRESS, *[PORTIONS[stage]] * workers]):
+            worker = Worker(stage, handle, portion, queue=queue, leases=leases, bells=bells, poll_seconds=options.poll_seconds)
+            loops[f"{stage.lower()}-{number}"] = worker.run
+    return loops
+
+
+@asynccontextmanager
+async def running(loops: Loops) -> AsyncIterator[None]:
+    """Run every loop, supervised, for as long as the context is open."""
+    tasks = [asyncio.create_task(supervise(name, run), name=name) for name, run in loops.items()]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
