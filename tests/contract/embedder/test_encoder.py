@@ -143,6 +143,11 @@ def test_each_task_has_its_prefix(tmp_path: Path) -> None:
     assert overridden.tokenize(["the pump"], Task.QUERY) == tokenizer.tokenize(["the pump"], Task.PASSAGE)
 
 
+@pytest.mark.parametrize(("name", "query_prefix"), [("multilingual-e5-small", "query: "), ("e5-base", "query: "), ("model5-base", "")])
+def test_a_model_of_the_e5_family_has_its_prefixes_although_its_folder_names_none(tmp_path: Path, name: str, query_prefix: str) -> None:
+    assert read_checkpoint(str(xlm_roberta(tmp_path / name))).prefixes[Task.QUERY] == query_prefix
+
+
 def test_the_revision_changes_with_the_weights_and_with_the_pooling_alone(tmp_path: Path) -> None:
     folder = bert(tmp_path)
     first = read_checkpoint(str(folder)).revision
