@@ -47,7 +47,7 @@ class Embedder:
             response = await self._embedding.ListModels(embedding_pb2.ListModelsRequest(), timeout=CALL_SECONDS)
         for model in response.models:
             if model.name == response.current_model:
-                return Window(f"{model.name}@{model.revision}", max(1, model.max_length_tokens - _SPECIAL_TOKENS))
+                return Window(max(1, model.max_length_tokens - _SPECIAL_TOKENS))
         raise AppError("MODEL_UNAVAILABLE", Status.UNAVAILABLE, "The embedder names no current model.")
 
     async def token_starts(self, organisation_id: str, texts: Sequence[str]) -> list[Sequence[int]]:

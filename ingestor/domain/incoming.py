@@ -53,6 +53,7 @@ class Incoming:
         type: found from the content; empty while that is not there.
         name: empty when none was given: an earlier one is kept.
         title: known beforehand, for an ``inline_text``.
+        metadata_bytes: what the metadata adds to ``size_bytes`` in memory, for an ``inline_text``.
     """
 
     identity: str
@@ -68,6 +69,7 @@ class Incoming:
     declared_media_type: str = ""
     type: str = ""
     title: str = ""
+    metadata_bytes: int = 0
 
     @property
     def first_stage(self) -> Stage:
@@ -169,8 +171,7 @@ def from_entry(entry: TextEntry, position: int) -> Incoming:
             raise nul_character()
         if not entry.text.strip():
             raise invalid_argument("EMPTY_TEXT", "The text is empty.", field=f"{field}.text")
-        if entry.metadata is not None:
-            check_metadata(entry.metadata)
+        metadata_bytes = check_metadata(entry.metadata) if entry.metadata is not None else 0
     except AppError as error:
         raise invalid_argument(error.reason, f"Entry {position} of the batch: {error.message}", field=field) from error
     content = entry.text.encode()
@@ -186,4 +187,5 @@ def from_entry(entry: TextEntry, position: int) -> Incoming:
         inline_text=entry.text,
         type="txt",
         title=entry.name,
+        metadata_bytes=metadata_bytes,
     )

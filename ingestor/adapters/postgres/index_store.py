@@ -11,8 +11,10 @@ from ingestor.domain.pipeline.index import Attributes, Position, Progress, Store
 from ingestor.domain.tasks import Claim, Failure, Stage
 
 # The version of the attributes is read and remembered in one statement; a change after it is noticed when the generation becomes visible.
+# A task that comes back keeps the first version: what was written then is not written again.
 BEGIN = """
-UPDATE library.document_generation g SET attributes_version = d.attributes_version
+UPDATE library.document_generation g
+SET attributes_version = CASE WHEN g.attributes_version = 0 THEN d.attributes_version ELSE g.attributes_version END
 FROM library.task t, library.document d
 WHERE t.lease_token = $1 AND t.state = 'RUNNING' AND d.document_id = t.document_id
     AND g.document_id = t.document_id AND g.generation = t.generation

@@ -65,7 +65,7 @@ FORGET_PASSAGES = f"DELETE FROM library.passage p USING {_RETRIED} WHERE p.docum
 FORGET_PAGES = f"DELETE FROM library.page p USING {_RETRIED} WHERE p.document_id = r.document_id AND p.generation = r.generation"
 # A new number, because what a worker of the first attempt still writes must not count for the second.
 RENUMBER = f"""
-UPDATE library.document_generation g SET generation = r.next, state = 'PROCESSING'
+UPDATE library.document_generation g SET generation = r.next, state = 'PROCESSING', attributes_version = 0
 FROM {_RETRIED} WHERE g.document_id = r.document_id AND g.generation = r.generation
 """
 RESTATE = f"""

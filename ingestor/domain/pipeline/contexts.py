@@ -17,14 +17,8 @@ _SLACK_SHARE = 4
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What the embedding model sees at once.
+    """How many tokens the embedding model sees at once, without its special ones."""
 
-    Attributes:
-        model: its name and revision, as one word.
-        max_tokens: without the special ones.
-    """
-
-    model: str
     max_tokens: int
 
     @property

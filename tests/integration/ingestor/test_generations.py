@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from lectern.ingestor.v1 import documents_pb2, jobs_pb2
+from shared.errors import AppError, Status
 from tests.integration.ingestor.library import Library, eventually, struct
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -250,3 +251,27 @@ async def test_batches_that_share_documents_in_another_order_do_not_stop_each_ot
         await library.ended(batch.job.job_id)
     collection = await library.get_collection()
     assert (collection.document_count, collection.passage_count) == (200, 200)
+
+
+async def test_metadata_that_changes_between_two_deliveries_reaches_every_passage(library: Library) -> None:
+    await library.create_collection(settings={"passage_tokens": 5})
+    text = "\n\n".join(f"Paragraph number {number} is about crane {number} alone." for number in range(200))
+    # The first delivery ends after one request was written, and the second writes only what is missing.
+    library.index.failures["IndexPassages"] = [None, AppError("INTERNAL", Status.INTERNAL, "broken")]
+    uploaded = await library.upload(text, name="crane.txt", metadata={"year": 2020})
+    document_id = uploaded.document.document_id
+
+    async def interrupted() -> bool:
+        return not library.index.failures["IndexPassages"]
+
+    await eventually(interrupted)
+    request = documents_pb2.UpdateDocumentRequest(document_id=document_id, metadata=struct({"year": 2021}))
+    await library.call(library.documents.UpdateDocument, request)
+    job = await library.ended(uploaded.job.job_id)
+    assert job.state == SUCCEEDED
+
+    async def refreshed() -> bool:
+        return {row.passage.attributes.metadata["year"] for row in library.index.of(document_id)} == {2021}
+
+    await eventually(refreshed)
+    assert len(library.index.embedded) == len(set(library.index.embedded))

@@ -47,7 +47,7 @@ def test_a_document_without_a_title_is_called_by_its_name(title: str | None, nam
 
 @pytest.mark.parametrize(("max_tokens", "wanted"), [(254, 0), (254, 100), (510, 10_000), (8, 0), (1, 0), (1, 5)])
 def test_passage_and_context_fit_the_window_together(max_tokens: int, wanted: int) -> None:
-    window = Window("model", max_tokens)
+    window = Window(max_tokens)
     limits = window.chunk_limits(wanted)
     assert 1 <= limits.target_tokens <= limits.max_tokens
     assert limits.max_tokens + window.context_tokens <= max(max_tokens, 1)
