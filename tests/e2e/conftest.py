@@ -27,6 +27,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.e2e)
+            # Whole stacks take their time on two cores; every wait inside of a test has a bound of its own.
+            item.add_marker(pytest.mark.timeout(900))
 
 
 def eventually(check: Callable[[], bool], *, seconds: float, what: str) -> None:

@@ -73,7 +73,6 @@ def test_a_file_that_cannot_be_used_is_refused_with_its_reason(
     assert_problem(library.upload("inbox", name, content()), reason)
 
 
-@pytest.mark.timeout(400)
 def test_a_line_of_a_megabyte_is_taken_in_whole(library: Organisation) -> None:
     response = library.upload("inbox", "line.txt", b"harbour " * 131_072)
     assert response.status_code == 202, response.text

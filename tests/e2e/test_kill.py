@@ -41,7 +41,6 @@ class Searcher(threading.Thread):
         self.join(60)
 
 
-@pytest.mark.timeout(400)
 @pytest.mark.parametrize("service", ["gateway", "ingestor", "embedder", "generator", "milvus", "postgres"])
 def test_killing_a_service_while_ingesting_loses_nothing_and_doubles_nothing(
     stack: Stack, organisation: Organisation, service: str
