@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -36,6 +37,8 @@ log = structlog.get_logger()
 EMBEDDING_SERVICE = embedding_pb2.DESCRIPTOR.services_by_name["EmbeddingService"].full_name
 INDEX_SERVICE = index_pb2.DESCRIPTOR.services_by_name["IndexService"].full_name
 _INDEX_CHECK_SECONDS = 2.0
+# Tokenising and analysing for streams; the tokenizer itself spreads over the cores.
+_BULK_THREADS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +70,10 @@ async def serve(settings: EmbedderSettings) -> AsyncIterator[RunningService]:
     index = MilvusIndex(settings.milvus_uri, settings.milvus_token.get_secret_value(), settings.index_alias, model.spec)
     limits = BatchLimits(batch_tokens=settings.batch_tokens, queue_tokens=settings.queue_tokens)
     batcher = Batcher(limits, PrometheusObserver())
-    embedder = TextEmbedder(model, tokenizer, batcher)
+    bulk_threads = ThreadPoolExecutor(_BULK_THREADS, thread_name_prefix="bulk")
+    embedder = TextEmbedder(model, tokenizer, batcher, bulk_threads)
     statistics = StatisticsCache(index)
-    indexer = PassageIndexer(embedder, analyzer, index, statistics)
+    indexer = PassageIndexer(embedder, analyzer, index, statistics, bulk_threads)
     search = PassageSearch(embedder, analyzer, index, statistics)
 
     signer = CallerSigner(settings.internal_key.get_secret_value().encode())
@@ -94,6 +98,7 @@ async def serve(settings: EmbedderSettings) -> AsyncIterator[RunningService]:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
         await index.close()
+        bulk_threads.shutdown(wait=False, cancel_futures=True)
 
 
 async def _run_model(batcher: Batcher, encoder: TransformersEncoder, model: Model, health: Health) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from embedder import errors
 from embedder.domain.batcher import Batcher, Embedded
 from embedder.domain.batching import Lane
-from embedder.domain.encoding import EncoderSpec, Task, TokenIds, Tokenizer, Vectors
+from embedder.domain.encoding import EncoderSpec, Task, Tokenizer, Vectors
 from shared.errors import AppError
 
 MAX_TEXTS = 2_048
@@ -86,10 +87,19 @@ class Urgency:
 class TextEmbedder:
     """Tokenises off the event loop and embeds through the shared batcher."""
 
-    def __init__(self, model: Model, tokenizer: Tokenizer, batcher: Batcher) -> None:
+    def __init__(self, model: Model, tokenizer: Tokenizer, batcher: Batcher, bulk_threads: Executor) -> None:
+        """Put a model to use.
+
+        Args:
+            model: what it is.
+            tokenizer: its tokenizer.
+            batcher: its queue.
+            bulk_threads: where the CPU work of bulk calls runs, so that it never fills the threads that interactive calls need.
+        """
         self.model = model
         self._tokenizer = tokenizer
         self._batcher = batcher
+        self._bulk_threads = bulk_threads
 
     def check_name(self, name: str) -> None:
         """Accept the current model's name or none.
@@ -109,7 +119,8 @@ class TextEmbedder:
         if not texts:
             return EmbeddedTexts([], 0)
         started = time.perf_counter()
-        tokens: list[TokenIds] = await asyncio.to_thread(self._tokenizer.tokenize, texts, task)
+        threads = self._bulk_threads if urgency.lane is Lane.BULK else None
+        tokens = await asyncio.get_running_loop().run_in_executor(threads, self._tokenizer.tokenize, texts, task)
         tokenized = time.perf_counter()
         outcomes = await self._batcher.submit(
             tokens,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -53,11 +54,14 @@ class IndexedBatch:
 class PassageIndexer:
     """Writes passages: vectors from the model, or taken over where the text did not change; terms from the analysis."""
 
-    def __init__(self, embedder: TextEmbedder, analyzer: Analyzer, index: VectorIndex, statistics: StatisticsCache) -> None:
+    def __init__(
+        self, embedder: TextEmbedder, analyzer: Analyzer, index: VectorIndex, statistics: StatisticsCache, bulk_threads: Executor
+    ) -> None:
         self._embedder = embedder
         self._analyzer = analyzer
         self._index = index
         self._statistics = statistics
+        self._bulk_threads = bulk_threads
 
     async def index_stream(
         self, organisation_id: str, requests: AsyncIterable[Sequence[Passage]], *, seconds_left: float | None
@@ -89,12 +93,15 @@ class PassageIndexer:
         embedded, rejected = await self._embed(organisation_id, to_embed, urgency)
         vectors = {**reused, **embedded}
         written = [passage for passage in latest if passage.passage_id in vectors]
-        terms = await asyncio.to_thread(lambda: [self._analyzer.passage_terms(passage.searchable_text) for passage in written])
+        terms = await asyncio.get_running_loop().run_in_executor(self._bulk_threads, self._terms, written)
         rows = [IndexedPassage(passage, vectors[passage.passage_id], line) for passage, line in zip(written, terms, strict=True)]
         if rows:
             await self._index.upsert(organisation_id, rows)
             self._statistics.add(organisation_id, terms)
         return IndexedBatch(len(embedded), len(reused), rejected)
+
+    def _terms(self, passages: Sequence[Passage]) -> list[str]:
+        return [self._analyzer.passage_terms(passage.searchable_text) for passage in passages]
 
     async def _reusable(self, organisation_id: str, passages: Sequence[Passage]) -> dict[str, Vectors]:
         """Vectors by the id of the passage that takes them over."""

@@ -37,6 +37,7 @@ class StatisticsCache:
         self._index = index
         self._clock = clock
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._first: dict[str, asyncio.Task[None]] = {}
 
     async def get(self, organisation_id: str) -> TermStatistics:
         """The organisation's statistics; waits for the store the first time alone.
@@ -44,12 +45,13 @@ class StatisticsCache:
         Raises:
             AppError: INDEX_UNAVAILABLE.
         """
-        entry = self._entries.get(organisation_id)
-        if entry is None:
-            entry = self._entries[organisation_id] = _Entry(await self._sample(organisation_id), self._clock())
-            while len(self._entries) > _MOST_ORGANISATIONS:
-                self._entries.popitem(last=False)
-        elif entry.refreshing is None and self._clock() - entry.sampled_at > _FRESH_SECONDS:
+        while organisation_id not in self._entries:
+            # One sample for all who wait; who leaves does not take it from the others.
+            if organisation_id not in self._first:
+                self._first[organisation_id] = asyncio.create_task(self._enter(organisation_id))
+            await asyncio.shield(self._first[organisation_id])
+        entry = self._entries[organisation_id]
+        if entry.refreshing is None and self._clock() - entry.sampled_at > _FRESH_SECONDS:
             entry.refreshing = asyncio.create_task(self._refresh(organisation_id, entry))
         self._entries.move_to_end(organisation_id)
         return entry.statistics
@@ -59,6 +61,14 @@ class StatisticsCache:
         if entry := self._entries.get(organisation_id):
             for terms in passages:
                 entry.statistics.add(terms)
+
+    async def _enter(self, organisation_id: str) -> None:
+        try:
+            self._entries[organisation_id] = _Entry(await self._sample(organisation_id), self._clock())
+            while len(self._entries) > _MOST_ORGANISATIONS:
+                self._entries.popitem(last=False)
+        finally:
+            del self._first[organisation_id]
 
     async def _refresh(self, organisation_id: str, entry: _Entry) -> None:
         try:

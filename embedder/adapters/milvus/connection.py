@@ -24,7 +24,10 @@ Answer = TypeVar("Answer")
 # Calls that one process has open at a time; more would queue inside of Milvus instead.
 _THREADS = 8
 CONNECT_SECONDS = 5.0
-_NOT_LOADED = 101
+# Codes that Milvus answers with: the collection is not there, or (in Lite, after each restart) not loaded.
+_UNPREPARED = (100, 101)
+# The client's own code for not reaching the server.
+_NOT_REACHED = 2
 _ADMINISTRATION_SECONDS = 60.0
 
 
@@ -65,14 +68,14 @@ class MilvusConnection:
             try:
                 return operation(self._connected())
             except MilvusException as error:
-                if error.code != _NOT_LOADED:
+                if error.code not in _UNPREPARED:
                     raise
-                # Milvus Lite forgets after a restart that the collection was loaded.
                 self._disconnect()
                 return operation(self._connected())
         except (MilvusException, grpc.RpcError, ValueError) as error:
-            log.warning("milvus_call_failed", error=type(error).__name__, code=str(getattr(error, "code", "")), reason=str(error)[:200])
-            self._disconnect()
+            log.warning("milvus_call_failed", error=type(error).__name__, reason=str(error)[:200])
+            if not _was_answered(error):
+                self._disconnect()
             raise errors.index_unavailable() from error
 
     def _connected(self) -> MilvusClient:
@@ -106,6 +109,13 @@ class MilvusConnection:
         elif behind_alias != self.physical_collection:
             raise errors.index_of_other_model(behind_alias, self.physical_collection)
         client.load_collection(self.physical_collection, timeout=_ADMINISTRATION_SECONDS)
+
+
+def _was_answered(error: Exception) -> bool:
+    """Whether the server spoke, or is slow: then the connection is good, and other calls on it go on."""
+    if isinstance(error, MilvusException):
+        return isinstance(error.code, int) and error.code != _NOT_REACHED
+    return isinstance(error, grpc.RpcError) and error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 def _behind(client: MilvusClient, alias: str) -> str | None:

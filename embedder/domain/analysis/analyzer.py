@@ -30,8 +30,11 @@ _JOINER = "ː"
 _FOLDED_LETTERS = str.maketrans({"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i"})
 # Beyond this a "word" is a hash, a base64 line or an attack.
 _LONGEST_TERM = 64
-# Terms of one language that are remembered; a corpus's vocabulary, with room.
+# Terms of one language that are remembered; a corpus's vocabulary, with room. Longer tokens do not come again.
 _REMEMBERED_TOKENS = 200_000
+_LONGEST_REMEMBERED = 128
+# A query's words beyond these cost a store time and change no ranking.
+_MOST_QUERY_WORDS = 256
 # The beginning tells the language; more text costs time and changes nothing.
 _DETECTION_CHARACTERS = 400
 # A language that may be the query's, on the identifier's scale for short texts.
@@ -59,23 +62,23 @@ class Analyzer:
         that the query may be in are left out.
         """
         text = _normalise(text)
-        plausible = [self._vocabularies[code] for code, probability in self._detector.rank(text) if probability >= _PLAUSIBLE]
+        ranked = self._detector.rank(text)
+        plausible = [self._vocabularies[code] for place, (code, share) in enumerate(ranked) if place == 0 or share >= _PLAUSIBLE]
         words: list[Word] = []
         length = 0
         for token in _TOKEN.findall(text):
             parts = _PART.findall(token)
-            length += sum(len(part) if _UNSPACED.match(part) else 1 for part in parts)
             if _is_identifier(token, parts):
                 words.append((_whole(parts),))
             for part in parts:
-                if all(vocabulary[part] for vocabulary in plausible):
-                    words += self._alternatives(part)
-        return Query(tuple(words), length)
+                pairs, spaced = _pieces(part)
+                length += len(pairs) + len(spaced)
+                words += [(pair,) for pair in pairs]
+                words += [self._stems(word) for word in spaced if all(vocabulary[word] for vocabulary in plausible)]
+        return Query(tuple(words[:_MOST_QUERY_WORDS]), length)
 
-    def _alternatives(self, part: str) -> list[Word]:
-        """A part's terms in every language; pairs of characters are the same in all, and each is a word of its own."""
-        terms = dict.fromkeys(term for vocabulary in self._vocabularies.values() for term in vocabulary[part].split())
-        return [(term,) for term in terms] if _UNSPACED.search(part) else [tuple(terms)]
+    def _stems(self, word: str) -> Word:
+        return tuple(dict.fromkeys(term for vocabulary in self._vocabularies.values() if (term := vocabulary[word])))
 
     def detect(self, text: str) -> str:
         """The ISO 639-1 code of the supported language that ``text`` looks most like."""
@@ -98,18 +101,17 @@ class _Vocabulary(dict[str, str]):
             terms = " ".join(self._terms(token))
         if len(self) >= _REMEMBERED_TOKENS:
             self.clear()
-        self[token] = terms
+        if len(token) <= _LONGEST_REMEMBERED:
+            self[token] = terms
         return terms
 
     def _terms(self, token: str) -> list[str]:
         parts = _PART.findall(token)
         terms = [_whole(parts)] if _is_identifier(token, parts) else []
         for part in parts:
-            for unspaced in _UNSPACED.findall(part):
-                terms += _pairs(unspaced)
-            for word in filter(None, _UNSPACED.split(part)):
-                if word not in self._stop_words:
-                    terms.append(_fold(self._stem(word) if word.isalpha() else word)[:_LONGEST_TERM])
+            pairs, words = _pieces(part)
+            terms += pairs
+            terms += [_fold(self._stem(word) if word.isalpha() else word)[:_LONGEST_TERM] for word in words if word not in self._stop_words]
         return terms
 
 
@@ -124,6 +126,12 @@ def _is_identifier(token: str, parts: list[str]) -> bool:
 
 def _whole(parts: list[str]) -> str:
     return _fold(_JOINER.join(parts))[:_LONGEST_TERM]
+
+
+def _pieces(part: str) -> tuple[list[str], list[str]]:
+    """A part's overlapping pairs of characters of scripts without spaces, and its words, which are cut where no word is so long."""
+    pairs = [pair for run in _UNSPACED.findall(part) for pair in _pairs(run)]
+    return pairs, [word[:_LONGEST_TERM] for word in _UNSPACED.split(part) if word]
 
 
 def _pairs(characters: str) -> list[str]:

@@ -15,7 +15,7 @@ class Query:
 
     Attributes:
         words: those that tell passages apart; stop words are left out, an identifier stands as a whole and in parts.
-        length: all words, where each character of a script without spaces is one.
+        length: all words, where each pair of characters of a script without spaces is one.
     """
 
     words: tuple[Word, ...]

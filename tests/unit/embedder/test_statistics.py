@@ -3,9 +3,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import pytest
+
 from embedder.adapters.memory_index import MemoryIndex
 from embedder.domain.statistics import StatisticsCache
 from embedder.errors import index_unavailable
+from shared.errors import AppError
 
 WORD = ("pump",)
 
@@ -42,6 +45,27 @@ async def test_an_organisation_is_sampled_once_and_what_is_written_afterwards_is
     before = (await cache.get("a")).weight(WORD)
     cache.add("a", ["pump", "pump valv"])
     assert (await cache.get("a")).weight(WORD) < before
+
+
+async def test_searches_that_begin_together_share_one_sample() -> None:
+    cache = StatisticsCache(CountedIndex(["pump"]))
+    first, second = await asyncio.gather(cache.get("a"), cache.get("a"))
+    assert first is second
+
+
+async def test_a_search_that_leaves_does_not_take_the_sample_from_others() -> None:
+    cache = StatisticsCache(CountedIndex(["pump"]))
+    leaves, stays = asyncio.create_task(cache.get("a")), asyncio.create_task(cache.get("a"))
+    await asyncio.sleep(0)
+    leaves.cancel()
+    assert (await stays).mean_length == 1
+
+
+async def test_a_first_sample_that_fails_is_tried_again_by_the_next_search() -> None:
+    cache = StatisticsCache(CountedIndex(index_unavailable(), ["pump"]))
+    with pytest.raises(AppError):
+        await cache.get("a")
+    assert (await cache.get("a")).mean_length == 1
 
 
 async def test_what_is_written_before_the_first_search_is_counted_once() -> None:
