@@ -24,10 +24,10 @@ Answer = TypeVar("Answer")
 # Calls that one process has open at a time; more would queue inside of Milvus instead.
 _THREADS = 8
 CONNECT_SECONDS = 5.0
-# Codes that Milvus answers with: the collection is not there, or (in Lite, after each restart) not loaded.
-_UNPREPARED = (100, 101)
-# The client's own code for not reaching the server.
+# The client's own code for not reaching the server, which an idle connection that was cut gives too.
 _NOT_REACHED = 2
+# What a new client may mend. Milvus's own codes: the collection is not there, or (in Lite, after each restart) not loaded.
+_MENDABLE = (_NOT_REACHED, 100, 101)
 _ADMINISTRATION_SECONDS = 60.0
 
 
@@ -52,7 +52,7 @@ class MilvusConnection:
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
 
     async def call(self, operation: Callable[[MilvusClient], Answer]) -> Answer:
-        """Run ``operation`` with a working client.
+        """Run ``operation`` with a working client; once more with a new one when the first turns out to be none, so it must be idempotent.
 
         Raises:
             AppError: INDEX_UNAVAILABLE when the store does not answer in time, INDEX_OF_OTHER_MODEL.
@@ -68,7 +68,7 @@ class MilvusConnection:
             try:
                 return operation(self._connected())
             except MilvusException as error:
-                if error.code not in _UNPREPARED:
+                if error.code not in _MENDABLE:
                     raise
                 self._disconnect()
                 return operation(self._connected())

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,7 +11,7 @@ from pymilvus import MilvusClient
 
 from embedder.adapters.milvus import expressions
 from embedder.adapters.milvus.connection import MilvusConnection
-from embedder.adapters.milvus.lite import LiteFlusher
+from embedder.adapters.milvus.lite import LiteGate
 from embedder.adapters.milvus.schema import to_row, unit
 from embedder.domain.encoding import EncoderSpec, Vectors
 from embedder.domain.filters import Scope
@@ -32,14 +30,13 @@ _IDS_AT_ONCE = 1_000
 class MilvusIndex:
     """One collection behind an alias, partitioned by organisation.
 
-    Writes are made one at a time: Milvus Lite takes no more, and a server gains nothing from more.
+    Writes are made one at a time and flushed as Milvus Lite needs it; a server is not told to flush, and loses nothing by the rest.
     """
 
     def __init__(self, uri: str, token: str, alias: str, spec: EncoderSpec) -> None:
         self._connection = MilvusConnection(uri, token, alias, spec)
         self._alias = alias
-        self._writing = asyncio.Lock()
-        self._flusher = LiteFlusher(self._flush)
+        self._gate = LiteGate(self._flush)
 
     @property
     def physical_collection(self) -> str:
@@ -51,10 +48,7 @@ class MilvusIndex:
             def write(client: MilvusClient, part: Sequence[IndexedPassage] = part) -> None:
                 client.upsert(self._alias, [to_row(organisation_id, row) for row in part], timeout=_WRITE_SECONDS)
 
-            async with self._writing:
-                await self._connection.call(write)
-                if self._connection.lite:
-                    await self._flusher.written(len(part))
+            await self._gate.write(self._connection.call(write), rows=len(part))
 
     async def search_dense(self, organisation_id: str, vector: Vectors, scope: Scope, limit: int) -> list[Candidate]:
         hits = await self._search("dense", unit(vector), expressions.of_scope(organisation_id, scope), limit, ["terms"])
@@ -88,8 +82,11 @@ class MilvusIndex:
         before = await self._count(expression)
         if before == 0:
             return 0, 0
-        async with self._writing:
-            await self._connection.call(lambda client: client.delete(self._alias, filter=expression, timeout=_WRITE_SECONDS))
+
+        def delete(client: MilvusClient) -> None:
+            client.delete(self._alias, filter=expression, timeout=_WRITE_SECONDS)
+
+        await self._gate.write(self._connection.call(delete), rows=0)
         return before, await self._count(expression)
 
     async def count(self, organisation_id: str, collection_id: str | None) -> int:
@@ -104,7 +101,7 @@ class MilvusIndex:
         return True
 
     async def close(self) -> None:
-        await self._flusher.close()
+        await self._gate.close()
         await self._connection.close()
 
     async def _search(self, column: str, query: Vectors | str, expression: str, limit: int, columns: list[str]) -> list[Any]:
@@ -120,7 +117,7 @@ class MilvusIndex:
             )
             return list(found[0])
 
-        async with self._reading():
+        async with self._gate.reading():
             return await self._connection.call(search)
 
     async def _fetch(
@@ -137,7 +134,7 @@ class MilvusIndex:
         def query(client: MilvusClient) -> list[dict[str, Any]]:
             return list(client.query(self._alias, filter=expression, output_fields=columns, timeout=_READ_SECONDS, **options))
 
-        async with self._reading():
+        async with self._gate.reading():
             return await self._connection.call(query)
 
     async def _count(self, expression: str) -> int:
@@ -145,15 +142,8 @@ class MilvusIndex:
         return int(rows[0]["count(*)"])
 
     async def _flush(self) -> None:
-        await self._connection.call(lambda client: client.flush(self.physical_collection, timeout=_WRITE_SECONDS))
-
-    @asynccontextmanager
-    async def _reading(self) -> AsyncIterator[None]:
-        if not self._connection.lite:
-            yield
-            return
-        async with self._flusher.reading():
-            yield
+        if self._connection.lite:
+            await self._connection.call(lambda client: client.flush(self.physical_collection, timeout=_WRITE_SECONDS))
 
 
 def _candidate(row: dict[str, Any], *, cosine: float | None = None, vector: Vectors | None = None) -> Candidate:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def embedder(milvus_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbedderProcess]:
-    with running(tmp_path_factory.mktemp("embedder"), milvus_uri, INDEX_ALIAS="contract_rpc", QUEUE_TOKENS="60000") as started:
+    with running(tmp_path_factory.mktemp("embedder"), milvus_uri, INDEX_ALIAS="contract_rpc", QUEUE_TOKENS="20000") as started:
         yield started
 
 

@@ -67,7 +67,7 @@ async def test_what_cannot_be_embedded_is_refused_with_its_reason(
 
 
 async def test_more_texts_than_can_wait_are_refused_with_a_time_to_come_back(embedding: EmbeddingServiceAsyncStub) -> None:
-    request = embedding_pb2.EmbedTextsRequest(texts=[PLANTS * 20] * 200, lane=embedding_pb2.LANE_BULK)
+    request = embedding_pb2.EmbedTextsRequest(texts=[PLANTS * 20] * 80, lane=embedding_pb2.LANE_BULK)
     outcomes = await asyncio.gather(*(embedding.EmbedTexts(request) for _ in range(6)), return_exceptions=True)
     refused = [from_rpc_error(outcome) for outcome in outcomes if isinstance(outcome, grpc.aio.AioRpcError)]
     assert {error.reason for error in refused} == {"EMBEDDER_BUSY"}
@@ -77,7 +77,7 @@ async def test_more_texts_than_can_wait_are_refused_with_a_time_to_come_back(emb
 
 async def test_a_query_overtakes_bulk_work(embedding: EmbeddingServiceAsyncStub) -> None:
     bulk = asyncio.ensure_future(
-        embedding.EmbedTexts(embedding_pb2.EmbedTextsRequest(texts=[PLANTS * 20] * 150, lane=embedding_pb2.LANE_BULK))
+        embedding.EmbedTexts(embedding_pb2.EmbedTextsRequest(texts=[PLANTS * 20] * 60, lane=embedding_pb2.LANE_BULK))
     )
     response = await embedding.EmbedTexts(embedding_pb2.EmbedTextsRequest(texts=[INVOICE], task=embedding_pb2.EMBEDDING_TASK_QUERY))
     assert unpack(response.vectors).shape == (1, 384)
@@ -86,7 +86,7 @@ async def test_a_query_overtakes_bulk_work(embedding: EmbeddingServiceAsyncStub)
 
 
 async def test_a_call_whose_deadline_passes_in_the_queue_says_so(embedding: EmbeddingServiceAsyncStub) -> None:
-    request = embedding_pb2.EmbedTextsRequest(texts=[PLANTS * 20] * 150, lane=embedding_pb2.LANE_BULK)
+    request = embedding_pb2.EmbedTextsRequest(texts=[PLANTS * 20] * 60, lane=embedding_pb2.LANE_BULK)
     with pytest.raises(grpc.aio.AioRpcError) as late:
         await embedding.EmbedTexts(request, timeout=0.2)
     assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
@@ -98,13 +98,13 @@ async def test_a_stream_answers_each_request_in_order_even_when_it_sends_more_th
 ) -> None:
     async def requests() -> AsyncIterator[embedding_pb2.StreamEmbedTextsRequest]:
         for sequence in range(8):
-            texts = [f"{sequence} {PLANTS * 15}"] * 60
+            texts = [f"{sequence} {PLANTS * 15}"] * 20
             batch = embedding_pb2.EmbedTextsRequest(texts=texts, lane=embedding_pb2.LANE_BULK)
             yield embedding_pb2.StreamEmbedTextsRequest(sequence=100 + sequence, batch=batch)
 
     responses = [response async for response in embedding.StreamEmbedTexts(requests(), timeout=110)]
     assert [response.sequence for response in responses] == [100 + sequence for sequence in range(8)]
-    assert all(response.batch.vectors.count == 60 for response in responses)
+    assert all(response.batch.vectors.count == 20 for response in responses)
 
 
 async def test_a_stream_with_a_bad_request_gives_what_came_before_and_then_the_reason(embedding: EmbeddingServiceAsyncStub) -> None:

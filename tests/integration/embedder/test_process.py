@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import grpc
+import httpx
 import pytest
 
 from lectern.embedder.v1 import embedding_pb2
@@ -17,6 +18,7 @@ from lectern.embedder.v1.embedding_pb2_grpc import EmbeddingServiceStub
 from shared.caller import Caller
 from shared.rpc.channel import acting_for, open_channel
 from shared.rpc.status import from_rpc_error
+from tests.conftest import free_port
 from tests.contract.embedder.process import EMBEDDING_SERVICE, ROOT, EmbedderProcess
 
 NO_MILVUS = "http://127.0.0.1:9"
@@ -111,3 +113,23 @@ def test_a_port_that_is_taken_stops_the_start_with_the_reason() -> None:
     assert status == 2
     assert "Cannot listen" in text
     assert "Traceback" not in text
+
+
+async def test_the_metrics_page_tells_of_queue_batches_and_time(tmp_path: Path) -> None:
+    port = free_port()
+    embedder = EmbedderProcess(tmp_path, NO_MILVUS, METRICS_PORT=str(port))
+    try:
+        embedder.wait_until(serving=True, service=EMBEDDING_SERVICE)
+        async with open_channel(embedder.target, embedder.signer) as channel:
+            with acting_for(Caller("org", "service:test")):
+                await EmbeddingServiceStub(channel).EmbedTexts(embedding_pb2.EmbedTextsRequest(texts=["pump", "valve"]))
+        page = (await asyncio.to_thread(httpx.get, f"http://127.0.0.1:{port}/metrics")).text
+    finally:
+        embedder.close()
+    figures = dict(line.rsplit(" ", 1) for line in page.splitlines() if line and not line.startswith("#"))
+    assert float(figures["lectern_embedder_texts_total"]) == 2
+    assert float(figures["lectern_embedder_tokens_total"]) == 6
+    assert float(figures["lectern_embedder_inference_seconds_total"]) > 0
+    assert float(figures['lectern_embedder_queued_tokens{lane="interactive"}']) == 0
+    assert float(figures['lectern_embedder_queue_seconds_count{lane="interactive"}']) == 2
+    assert float(figures["lectern_embedder_batch_fill_ratio_count"]) == float(figures["lectern_embedder_padding_ratio_count"]) >= 1
