@@ -10,17 +10,17 @@ from dataclasses import dataclass
 
 import structlog
 
+from embedder.adapters.engines import EngineChoice, choose_device, open_engines, suitable_batch_tokens
 from embedder.adapters.metrics import PrometheusObserver
 from embedder.adapters.milvus.index import MilvusIndex
 from embedder.adapters.transformers.checkpoint import read_checkpoint
-from embedder.adapters.transformers.encoder import TransformersEncoder, encoder_spec
-from embedder.adapters.transformers.loading import choose_device, load_encoder
 from embedder.adapters.transformers.tokenizer import FastTokenizer
 from embedder.domain.analysis.analyzer import Analyzer
 from embedder.domain.batcher import Batcher
 from embedder.domain.batching import BatchLimits
 from embedder.domain.embedding import Model, ModelState, TextEmbedder
 from embedder.domain.encoding import EncoderFailed, Task
+from embedder.domain.engine import Engines
 from embedder.domain.index import VectorIndex
 from embedder.domain.indexing import PassageIndexer
 from embedder.domain.search import PassageSearch
@@ -60,15 +60,16 @@ async def serve(settings: EmbedderSettings) -> AsyncIterator[RunningService]:
 
     Raises:
         CheckpointError: the model's folder cannot be used.
+        OpenVINOError: it was asked for, and is missing or cannot run the model.
         SelfTestError: the model's vectors cannot be trusted.
         OSError: the address cannot be listened on.
     """
     checkpoint = await asyncio.to_thread(read_checkpoint, settings.model, _prefixes(settings))
-    model = Model(encoder_spec(checkpoint), choose_device(settings.device))
+    model = Model(checkpoint.spec, choose_device(settings.device))
     analyzer = await asyncio.to_thread(Analyzer)
     tokenizer = await asyncio.to_thread(FastTokenizer, checkpoint)
     index = MilvusIndex(settings.milvus_uri, settings.milvus_token.get_secret_value(), settings.index_alias, model.spec)
-    limits = BatchLimits(batch_tokens=settings.batch_tokens, queue_tokens=settings.queue_tokens)
+    limits = BatchLimits(settings.batch_tokens or suitable_batch_tokens(model.device), queue_tokens=settings.queue_tokens)
     batcher = Batcher(limits, PrometheusObserver())
     bulk_threads = ThreadPoolExecutor(_BULK_THREADS, thread_name_prefix="bulk")
     embedder = TextEmbedder(model, tokenizer, batcher, bulk_threads)
@@ -83,14 +84,12 @@ async def serve(settings: EmbedderSettings) -> AsyncIterator[RunningService]:
     await server.start(settings.listen)
     background: list[asyncio.Task[None]] = []
     try:
-        encoder = await asyncio.to_thread(
-            load_encoder, checkpoint, tokenizer, device=model.device, precision=settings.precision, threads=settings.threads
-        )
-        running = asyncio.create_task(_run_model(batcher, encoder, model, server.health))
+        engines = await asyncio.to_thread(open_engines, checkpoint, tokenizer, _engine_choice(settings, model.device))
+        running = asyncio.create_task(_run_model(batcher, engines, model, server.health))
         background += [running, asyncio.create_task(_follow_index(index, server.health))]
         model.state = ModelState.READY
         await server.health.set_serving(True, EMBEDDING_SERVICE)  # noqa: FBT003  # the name says what is true
-        log.info("model_ready", model=model.spec.name, revision=model.spec.revision[:12], device=model.device, bf16=encoder.bf16)
+        log.info("model_ready", model=model.spec.name, revision=model.spec.revision[:12], device=model.device, precision=engines.precision)
         yield RunningService(server.port, running)
     finally:
         await server.stop()
@@ -101,10 +100,10 @@ async def serve(settings: EmbedderSettings) -> AsyncIterator[RunningService]:
         bulk_threads.shutdown(wait=False, cancel_futures=True)
 
 
-async def _run_model(batcher: Batcher, encoder: TransformersEncoder, model: Model, health: Health) -> None:
-    """Run the batcher; when its device is lost, say so before the process ends."""
+async def _run_model(batcher: Batcher, engines: Engines, model: Model, health: Health) -> None:
+    """Run the batcher; when a device is lost, say so before the process ends."""
     try:
-        await batcher.run(encoder)
+        await batcher.run(engines)
     except EncoderFailed:
         log.exception("model_failed", model=model.spec.name)
         model.state = ModelState.FAILED
@@ -121,6 +120,16 @@ async def _follow_index(index: VectorIndex, health: Health) -> None:
             serving = now
             await health.set_serving(now, INDEX_SERVICE)
         await asyncio.sleep(_INDEX_CHECK_SECONDS)
+
+
+def _engine_choice(settings: EmbedderSettings, device: str) -> EngineChoice:
+    return EngineChoice(
+        engine=settings.engine,
+        device=device,
+        precision=settings.precision,
+        threads=settings.threads,
+        cache_folder=settings.cache_folder,
+    )
 
 
 def _prefixes(settings: EmbedderSettings) -> dict[Task, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
@@ -27,10 +28,22 @@ class EmbedderSettings(ServiceSettings):
     device: Annotated[
         str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="Where the model runs; `auto`: the first GPU, or CPU.")
     ] = "auto"
-    precision: Annotated[
-        Literal["auto", "fp32", "bf16"],
-        Field(description="`auto` multiplies in bfloat16 where the chip can and this model's vectors keep a cosine of 0.9999 to float32."),
+    engine: Annotated[
+        Literal["auto", "openvino", "torch"],
+        Field(description="What runs the model. `auto`: OpenVINO on a CPU where it is installed and agrees with PyTorch, else PyTorch."),
     ] = "auto"
-    threads: Annotated[int, Field(ge=0, le=256, description="CPU threads for one batch; 0: one a core.")] = 0
-    batch_tokens: Annotated[int, Field(ge=16, description="Padded tokens in one batch. On CPU small batches stay in the cache.")] = 2048
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "int8"],
+        Field(
+            description="`auto` multiplies in bfloat16 where the chip can and this model's vectors keep a cosine of 0.9999 to float32. "
+            "`int8` is faster still and loses a little: OpenVINO only."
+        ),
+    ] = "auto"
+    cache_folder: Annotated[
+        Path, Field(description="Where converted models are kept, so that only the first start of a model converts it.")
+    ] = Path("~/.cache/lectern/embedder")
+    threads: Annotated[int, Field(ge=0, le=256, description="CPU threads for the model; 0: one a core.")] = 0
+    batch_tokens: Annotated[
+        int, Field(ge=0, description="Padded tokens in one batch; 0: what suits the device. On CPU small batches stay in the cache.")
+    ] = 0
     queue_tokens: Annotated[int, Field(ge=1024, description="Tokens that may wait in each lane; more is refused or held back.")] = 2_000_000

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Generic, Protocol, TypeVar
@@ -138,9 +138,10 @@ class BatchQueue(Generic[Result]):
         for lane in {item.lane for item in items}:
             self._observer.queued(lane, self._lanes[lane].tokens)
 
-    def next_batch(self) -> list[Item[Result]]:
-        """The most urgent batch, its items sorted by length; empty when nothing waits. Drops who left or came too late."""
-        for lane, queue in self._lanes.items():
+    def next_batch(self, lanes: Collection[Lane] = tuple(Lane)) -> list[Item[Result]]:
+        """The most urgent batch of these lanes, its items sorted by length; empty when nothing waits. Drops who left or came too late."""
+        for lane in sorted(lanes):
+            queue = self._lanes[lane]
             while queue.window or queue.by_organisation:
                 if not queue.window:
                     queue.refill()

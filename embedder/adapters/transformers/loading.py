@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import Literal
 
 import structlog
 import torch
 
+from embedder.adapters.cores import available_cores
 from embedder.adapters.transformers.checkpoint import Checkpoint
 from embedder.adapters.transformers.encoder import TransformersEncoder
 from embedder.adapters.transformers.self_test import cosines, run_self_test
@@ -45,17 +45,6 @@ def load_encoder(
     accepted = precision == "bf16" or cosine >= _LEAST_COSINE_OF_BF16
     log.info("bf16_compared", least_cosine=round(cosine, 6), accepted=accepted)
     return faster if accepted else exact
-
-
-def choose_device(device: str) -> str:
-    """``auto`` becomes the first GPU, or the CPU where there is none."""
-    if device != "auto":
-        return device
-    return "cuda:0" if torch.cuda.is_available() else "cpu"
-
-
-def available_cores() -> int:
-    return len(os.sched_getaffinity(0))
 
 
 def _multiplies_bf16(device: str) -> bool:

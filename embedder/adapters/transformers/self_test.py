@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from embedder.adapters.transformers.encoder import TransformersEncoder
-from embedder.adapters.transformers.tokenizer import FastTokenizer
-from embedder.domain.encoding import EncoderSpec, Task, Vectors
+from embedder.domain.encoding import Encoder, EncoderSpec, Task, Tokenizer, Vectors
 
 # Padding must not change a vector beyond rounding.
 _LEAST_COSINE_OF_PADDED = 0.999
@@ -27,7 +27,7 @@ class SelfTestError(Exception):
     """The model's vectors cannot be trusted; the text says what was found."""
 
 
-def run_self_test(encoder: TransformersEncoder, tokenizer: FastTokenizer) -> Vectors:
+def run_self_test(encoder: Encoder[Any, Any], tokenizer: Tokenizer) -> Vectors:
     """Embed the sentences together and one by one, and refuse the model when they do not relate as they must.
 
     Shapes:

@@ -211,7 +211,7 @@ def test_a_model_whose_weights_are_not_numbers_does_not_pass_the_self_test(tmp_p
     checkpoint = read_checkpoint(str(bert(tmp_path)))
     encoder = TransformersEncoder(checkpoint, device="cpu", bf16=False)
     with torch.no_grad():
-        encoder._model.embeddings.word_embeddings.weight.fill_(value)
+        encoder.network.transformer.embeddings.word_embeddings.weight.fill_(value)
     with pytest.raises(SelfTestError, match="not finite"):
         run_self_test(encoder, FastTokenizer(checkpoint))
 
@@ -220,8 +220,8 @@ def test_a_model_that_tells_nothing_apart_does_not_pass_the_self_test(tmp_path: 
     checkpoint = read_checkpoint(str(bert(tmp_path)))
     encoder = TransformersEncoder(checkpoint, device="cpu", bf16=False)
     with torch.no_grad():
-        encoder._model.embeddings.word_embeddings.weight.zero_()
-        encoder._model.embeddings.position_embeddings.weight.zero_()
+        encoder.network.transformer.embeddings.word_embeddings.weight.zero_()
+        encoder.network.transformer.embeddings.position_embeddings.weight.zero_()
     with pytest.raises(SelfTestError, match="paraphrase"):
         run_self_test(encoder, FastTokenizer(checkpoint))
 

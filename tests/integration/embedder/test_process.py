@@ -58,7 +58,7 @@ def start_and_fail(**environment: str) -> tuple[int, str]:
 
 async def test_a_lost_device_ends_the_calls_and_then_the_process_with_an_error(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
-    embedder = EmbedderProcess(tmp_path, NO_MILVUS, command=("-c", LOSES_ITS_DEVICE, str(gone)))
+    embedder = EmbedderProcess(tmp_path, NO_MILVUS, command=("-c", LOSES_ITS_DEVICE, str(gone)), ENGINE="torch")
     try:
         embedder.wait_until(serving=True, service=EMBEDDING_SERVICE)
         async with open_channel(embedder.target, embedder.signer) as channel:

@@ -16,13 +16,13 @@ from embedder.adapters.memory_index import MemoryIndex
 from embedder.adapters.metrics import PrometheusObserver
 from embedder.adapters.milvus.index import MilvusIndex
 from embedder.adapters.transformers.checkpoint import read_checkpoint
-from embedder.adapters.transformers.encoder import encoder_spec
 from embedder.adapters.transformers.loading import load_encoder
 from embedder.adapters.transformers.tokenizer import FastTokenizer
 from embedder.domain.analysis.analyzer import Analyzer
 from embedder.domain.batcher import Batcher
 from embedder.domain.batching import BatchLimits, Lane
 from embedder.domain.embedding import Model, TextEmbedder, Urgency
+from embedder.domain.engine import Engines
 from embedder.domain.filters import Scope
 from embedder.domain.index import VectorIndex
 from embedder.domain.indexing import PassageIndexer
@@ -61,9 +61,10 @@ async def libraries(*indexes: VectorIndex) -> AsyncIterator[list[Library]]:
     checkpoint = read_checkpoint("minilm")
     tokenizer = FastTokenizer(checkpoint)
     batcher = Batcher(BatchLimits(), PrometheusObserver())
-    running = asyncio.create_task(batcher.run(load_encoder(checkpoint, tokenizer, device="cpu", precision="fp32", threads=2)))
+    encoder = load_encoder(checkpoint, tokenizer, device="cpu", precision="fp32", threads=2)
+    running = asyncio.create_task(batcher.run(Engines.shared(encoder, "fp32")))
     await asyncio.sleep(0)
-    embedder, analyzer = TextEmbedder(Model(encoder_spec(checkpoint), "cpu"), tokenizer, batcher, ThreadPoolExecutor(1)), Analyzer()
+    embedder, analyzer = TextEmbedder(Model(checkpoint.spec, "cpu"), tokenizer, batcher, ThreadPoolExecutor(1)), Analyzer()
     yield [Library(embedder, analyzer, index) for index in indexes]
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
@@ -83,7 +84,7 @@ async def test_both_arms_together_are_not_below_the_better_one(name: str) -> Non
 
 async def test_the_store_does_not_decide_the_ranking(milvus_uri: str) -> None:
     judged = read_judged_set(JUDGED / "english")
-    milvus = MilvusIndex(milvus_uri, "", "ranking", encoder_spec(read_checkpoint("minilm")))
+    milvus = MilvusIndex(milvus_uri, "", "ranking", read_checkpoint("minilm").spec)
     async with libraries(milvus, MemoryIndex()) as (stored, exact):
         await asyncio.gather(stored.write(judged), exact.write(judged))
         for query in list(judged.queries.values())[:25]:

@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from embedder.domain.batcher import Batcher, Embedded
 from embedder.domain.batching import BatchLimits, DropReason, Lane
 from embedder.domain.encoding import EncoderFailed, EncoderSpec, TokenIds, Vectors
+from embedder.domain.engine import Engine, Engines
 from shared.errors import AppError
 
 SPEC = EncoderSpec("echo", "1", 2, 512, normalised=False)
@@ -60,6 +61,16 @@ class Silence:
         self.padding.append((tokens, padded_tokens))
 
 
+def one_engine(encoder: EchoEncoder) -> Engines:
+    """Both lanes on one device, as on a GPU."""
+    return Engines.shared(encoder, "fp32")
+
+
+def two_engines(encoder: EchoEncoder) -> Engines:
+    """A lane each, as on a CPU."""
+    return Engines(Engine(encoder), Engine(encoder, streams=2), "fp32")
+
+
 def text(name: int, length: int) -> TokenIds:
     return [name, *[0] * (length - 1)]
 
@@ -70,7 +81,7 @@ async def submit(batcher: Batcher, *texts: TokenIds, lane: Lane = Lane.BULK, sec
 
 @asynccontextmanager
 async def running(batcher: Batcher, encoder: EchoEncoder) -> AsyncIterator[None]:
-    task = asyncio.create_task(batcher.run(encoder))
+    task = asyncio.create_task(batcher.run(one_engine(encoder)))
     await asyncio.sleep(0)
     try:
         yield
@@ -198,7 +209,7 @@ async def test_a_lost_device_ends_every_call_and_the_run() -> None:
         raise EncoderFailed("gone")
 
     batcher = Batcher(LIMITS, Silence())
-    run = asyncio.create_task(batcher.run(EchoEncoder(lose)))
+    run = asyncio.create_task(batcher.run(one_engine(EchoEncoder(lose))))
     await asyncio.sleep(0)
     outcomes = await submit(batcher, *[text(name, 30) for name in range(1, 20)])
     assert {outcome.reason for outcome in outcomes if isinstance(outcome, AppError)} == {"MODEL_STOPPED"}
@@ -208,6 +219,53 @@ async def test_a_lost_device_ends_every_call_and_the_run() -> None:
     with pytest.raises(AppError) as refused:
         await submit(batcher, text(1, 3))
     assert refused.value.reason == "MODEL_STOPPED"
+
+
+async def test_urgent_work_on_an_engine_of_its_own_does_not_wait_for_bulk_work() -> None:
+    batcher, busy = Batcher(LIMITS, Silence()), Gate()
+    run = asyncio.create_task(batcher.run(Engines(Engine(EchoEncoder()), Engine(busy), "fp32")))
+    await asyncio.sleep(0)
+    bulk = asyncio.create_task(submit(batcher, text(1, 60), text(1, 60), text(1, 60)))
+    await busy.entered()
+    (urgent,) = await asyncio.wait_for(submit(batcher, text(2, 5), lane=Lane.INTERACTIVE), 10)
+    assert isinstance(urgent, Embedded)
+    assert not bulk.done()
+    busy.open()
+    assert all(isinstance(outcome, Embedded) for outcome in await bulk)
+    run.cancel()
+    await asyncio.gather(run, return_exceptions=True)
+
+
+async def test_an_engine_runs_a_batch_on_each_of_its_streams_at_once() -> None:
+    together = threading.Barrier(2)
+
+    def meet(batch: Sequence[TokenIds], vectors: Vectors) -> Vectors:
+        together.wait(10)
+        return vectors
+
+    batcher = Batcher(LIMITS, Silence())
+    run = asyncio.create_task(batcher.run(two_engines(EchoEncoder(meet))))
+    await asyncio.sleep(0)
+    outcomes = await submit(batcher, text(1, 60), text(1, 60))
+    assert [type(outcome) for outcome in outcomes] == [Embedded, Embedded]
+    run.cancel()
+    await asyncio.gather(run, return_exceptions=True)
+
+
+async def test_a_device_lost_to_one_lane_ends_the_calls_of_both() -> None:
+    def lose(batch: Sequence[TokenIds], vectors: Vectors) -> Vectors:
+        raise EncoderFailed("gone")
+
+    batcher, busy = Batcher(LIMITS, Silence()), Gate()
+    run = asyncio.create_task(batcher.run(Engines(Engine(EchoEncoder(lose)), Engine(busy), "fp32")))
+    await asyncio.sleep(0)
+    bulk = asyncio.create_task(submit(batcher, text(1, 60), text(1, 60), text(1, 60)))
+    await busy.entered()
+    (urgent,) = await submit(batcher, text(2, 5), lane=Lane.INTERACTIVE)
+    busy.open()
+    assert {outcome.reason for outcome in (urgent, *await bulk) if isinstance(outcome, AppError)} == {"MODEL_STOPPED"}
+    with pytest.raises(EncoderFailed):
+        await run
 
 
 class Gate(EchoEncoder):
@@ -239,9 +297,15 @@ any_call = st.tuples(
 
 @settings(max_examples=200, deadline=None)
 @given(
-    calls=st.lists(any_call, max_size=12), failing=st.sets(st.integers(1, 12)), losing=st.none() | st.integers(1, 12), stopped=st.booleans()
+    calls=st.lists(any_call, max_size=12),
+    failing=st.sets(st.integers(1, 12)),
+    losing=st.none() | st.integers(1, 12),
+    stopped=st.booleans(),
+    engines=st.sampled_from([one_engine, two_engines]),
 )
-def test_every_call_ends_and_none_gets_anothers_vector(calls: list[Call], failing: set[int], losing: int | None, stopped: bool) -> None:
+def test_every_call_ends_and_none_gets_anothers_vector(
+    calls: list[Call], failing: set[int], losing: int | None, stopped: bool, engines: Callable[[EchoEncoder], Engines]
+) -> None:
     """Whatever fails, leaves, expires or stops: results are the caller's own, errors are known ones, and nothing hangs."""
 
     def misbehave(batch: Sequence[TokenIds], vectors: Vectors) -> Vectors:
@@ -253,7 +317,7 @@ def test_every_call_ends_and_none_gets_anothers_vector(calls: list[Call], failin
         return vectors
 
     with capture_logs():  # hundreds of tracebacks take longer than what they tell of
-        ended = asyncio.run(run_calls(calls, EchoEncoder(misbehave), stopped=stopped))
+        ended = asyncio.run(run_calls(calls, engines(EchoEncoder(misbehave)), stopped=stopped))
     for name, ((lengths, _, fate), outcome) in enumerate(zip(calls, ended, strict=True), start=1):
         if isinstance(outcome, BaseException):
             assert isinstance(outcome, AppError) or fate == "leave"
@@ -269,10 +333,10 @@ def check_outcomes(name: int, lengths: list[int], outcomes: list[Embedded | AppE
             assert outcome.reason in {"ENCODING_FAILED", "MODEL_STOPPED", "DEADLINE_PASSED_IN_QUEUE"}
 
 
-async def run_calls(calls: list[Call], encoder: EchoEncoder, *, stopped: bool) -> list[list[Embedded | AppError] | BaseException]:
+async def run_calls(calls: list[Call], engines: Engines, *, stopped: bool) -> list[list[Embedded | AppError] | BaseException]:
     """Make every call at once, let those leave who will, stop the model if asked, and wait for all to end."""
     batcher = Batcher(LIMITS, Silence())
-    run = asyncio.create_task(batcher.run(encoder))
+    run = asyncio.create_task(batcher.run(engines))
     await asyncio.sleep(0)
     tasks = []
     for name, (lengths, lane, fate) in enumerate(calls, start=1):

@@ -1,0 +1,42 @@
+"""How a model is run: which encoder serves which lane, and how each is kept busy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from embedder.domain.encoding import Encoder
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Engine:
+    """One encoder on its device.
+
+    Attributes:
+        encoder: runs the batches.
+        streams: how many threads may be in `Encoder.encode_core` at once, each with a batch of its own.
+    """
+
+    encoder: Encoder[Any, Any]
+    streams: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """What runs one model's lanes.
+
+    Attributes:
+        interactive: for texts that somebody waits for.
+        bulk: for the rest. The same object where both lanes share a device.
+        precision: what the multiplications are done in: ``fp32``, ``bf16`` or ``int8``.
+    """
+
+    interactive: Engine
+    bulk: Engine
+    precision: str
+
+    @classmethod
+    def shared(cls, encoder: Encoder[Any, Any], precision: str) -> Engines:
+        """One device for both lanes, which runs one batch after the other."""
+        engine = Engine(encoder)
+        return cls(engine, engine, precision)
