@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import bench.search_path  # noqa: F401  # before all that imports the service
 from deploy.laptop.milvus import EmbeddedMilvus
 from embedder.server import serve
 from embedder.settings import EmbedderSettings
