@@ -36,7 +36,7 @@ CLAIM_LAST = f"""
 {_LEASE}
 WHERE t.task_id = (
     SELECT t.task_id FROM library.task t WHERE {_CLAIMABLE} AND t.deliveries > 0 AND t.deliveries >= $4 AND NOT EXISTS (
-        SELECT FROM library.task r WHERE r.state = 'RUNNING' AND r.stage = t.stage AND r.deliveries > $4 AND r.lease_until > now()
+        SELECT FROM library.task r WHERE r.state = 'RUNNING' AND r.deliveries > $4 AND r.lease_until > now()
     )
     ORDER BY t.task_id LIMIT 1 FOR UPDATE SKIP LOCKED
 )

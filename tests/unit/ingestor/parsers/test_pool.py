@@ -45,15 +45,25 @@ async def running(concurrency: int = 1, limits: ProcessLimits = ProcessLimits())
         await pool.close(grace_seconds=0)
 
 
+_strangers: set[psutil.Process] = set()
+
+
+@pytest.fixture(autouse=True)
+def strangers_are_known() -> None:
+    """Pools of other tests may live in this process too; their children are not this test's."""
+    _strangers.clear()
+    _strangers.update(children())
+
+
 def children(operation: str = "") -> list[psutil.Process]:
-    """The children of this test process that check or parse."""
+    """The children of this test that check or parse."""
     found = []
     for child in psutil.Process().children():
         with suppress(psutil.NoSuchProcess):  # a zombie counts as gone
             line = child.cmdline()
             if "ingestor.adapters.parsers.child" in line and operation in line[line.index("ingestor.adapters.parsers.child") + 1]:
                 found.append(child)
-    return found
+    return [child for child in found if child not in _strangers]
 
 
 def at_work() -> list[psutil.Process]:
