@@ -18,6 +18,7 @@ from shared.errors import AppError, Status
 from shared.rpc import caller_signing
 from shared.rpc.caller_signing import CallerSigner
 from shared.rpc.deadline import set_time_remaining
+from shared.rpc.request_stream import RequestStream
 from shared.rpc.status import INTERNAL_MESSAGE, to_rpc_status
 
 log = structlog.get_logger()
@@ -71,30 +72,33 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
 
     def _unary(self, inner: Any, method: str, metadata: dict[str, Any]) -> Any:
         async def behaviour(request: Any, context: ServicerContext) -> Any:
-            async with self._around(method, metadata, context):
-                return await inner(request, context)
+            async with self._around(method, metadata, context, request) as request_or_stream:
+                return await inner(request_or_stream, context)
 
         return behaviour
 
     def _streaming(self, inner: Any, method: str, metadata: dict[str, Any]) -> Any:
         async def behaviour(request: Any, context: ServicerContext) -> AsyncIterator[Any]:
-            async with self._around(method, metadata, context):
-                async for response in inner(request, context):
+            async with self._around(method, metadata, context, request) as request_or_stream:
+                async for response in inner(request_or_stream, context):
                     yield response
 
         return behaviour
 
     @asynccontextmanager
-    async def _around(self, method: str, metadata: dict[str, Any], context: ServicerContext) -> AsyncIterator[None]:
+    async def _around(self, method: str, metadata: dict[str, Any], context: ServicerContext, request: Any) -> AsyncIterator[Any]:
+        stream = RequestStream(request) if isinstance(request, AsyncIterator) else None
         request_id.bind_request_id(metadata.get(request_id.METADATA_KEY))
         set_time_remaining(context.time_remaining())
         started = time.perf_counter()
         code = "OK"
         try:
             set_current_caller(self._signer.verify(metadata.get(caller_signing.METADATA_KEY, b"")))
-            yield
+            yield stream or request
         except AppError as error:
             code = error.status.value
+            if stream:
+                await stream.discard()
             await context.abort_with_status(to_rpc_status(error))
         except asyncio.CancelledError:
             code = Status.CANCELLED.value
@@ -107,6 +111,8 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
             log.exception("rpc_failed", method=method)
             await context.abort_with_status(to_rpc_status(AppError("INTERNAL", Status.INTERNAL, INTERNAL_MESSAGE)))
         finally:
+            if stream:
+                stream.close()
             self._record(method, code, time.perf_counter() - started)
 
     def _record(self, method: str, code: str, seconds: float) -> None:

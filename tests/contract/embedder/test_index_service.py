@@ -277,6 +277,12 @@ async def test_passages_that_cannot_be_written_are_refused_with_their_reason(
     assert (await refusal(write(index, passages))).reason == reason
 
 
+@pytest.mark.parametrize("repetition", range(5))
+async def test_a_stream_that_is_refused_while_its_client_still_sends_is_told_why(index: IndexServiceAsyncStub, repetition: int) -> None:
+    large = [passage(f"p{number}", f"{repetition} " + "pump " * 3_000) for number in range(40)]
+    assert (await refusal(write(index, [passage("", "text")], *[large] * 12))).reason == "INVALID_PASSAGE"
+
+
 async def test_a_call_without_a_signature_is_refused(embedder: EmbedderProcess) -> None:
     async with grpc.aio.insecure_channel(embedder.target) as unsigned:
         error = await refusal(IndexServiceStub(unsigned).Search(index_pb2.SearchRequest(query="x", limit=1)))
