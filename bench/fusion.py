@@ -68,10 +68,12 @@ def read_judged_set(folder: Path) -> JudgedSet:
 
 
 def ndcg(ranking: Sequence[str], grades: dict[str, int]) -> float:
-    """Normalised discounted cumulative gain of the first ten, with linear gains."""
-    best = sorted(grades.values(), reverse=True)
-    ideal = sum(grade / math.log2(place + 2) for place, grade in enumerate(best[:CUTOFF]))
-    return sum(grades.get(document, 0) / math.log2(place + 2) for place, document in enumerate(ranking[:CUTOFF])) / ideal
+    """Normalised discounted cumulative gain of the first ten; a grade gains 2^grade - 1."""
+    return _gain([grades.get(document, 0) for document in ranking]) / _gain(sorted(grades.values(), reverse=True))
+
+
+def _gain(grades: Sequence[int]) -> float:
+    return sum((2**grade - 1) / math.log2(place + 2) for place, grade in enumerate(grades[:CUTOFF]))
 
 
 def reciprocal_rank_fusion(*rankings: Sequence[str]) -> list[str]:
