@@ -73,7 +73,7 @@ def ndcg(ranking: Sequence[str], grades: dict[str, int]) -> float:
 
 
 def _gain(grades: Sequence[int]) -> float:
-    return sum((2**grade - 1) / math.log2(place + 2) for place, grade in enumerate(grades[:CUTOFF]))
+    return sum((2.0**grade - 1) / math.log2(place + 2) for place, grade in enumerate(grades[:CUTOFF]))
 
 
 def reciprocal_rank_fusion(*rankings: Sequence[str]) -> list[str]:
