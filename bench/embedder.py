@@ -24,7 +24,7 @@ import torch
 import bench.search_path  # noqa: F401  # before all that imports the service
 from bench import shapes
 from bench.contenders import CLIENTS, TEXTS_PER_REQUEST, InProcess, Service
-from bench.measuring import Agreement, Contender, Figures, Latency, Timing, Vectors, matmul_flops, print_table, write_figures
+from bench.measuring import Agreement, Contender, Figures, Latency, Timing, Vectors, cpu_matmul_rate, print_table, write_figures
 from bench.peers import Infinity, SentenceTransformers
 from bench.texts import passages, queries
 from embedder.adapters.transformers.checkpoint import read_checkpoint
@@ -104,7 +104,7 @@ def work(model: str, texts: Sequence[str]) -> Work:
 async def cpu_table(arguments: argparse.Namespace) -> Figures:
     size = QUICK if arguments.quick else FULL
     cost = work(arguments.model, passages(size.texts))
-    peaks = {"fp32": matmul_flops(torch.float32), "bf16": matmul_flops(torch.bfloat16)}
+    peaks = {"fp32": cpu_matmul_rate(torch.float32), "bf16": cpu_matmul_rate(torch.bfloat16)}
     async with AsyncExitStack() as stack:
         contenders: list[Contender] = [SentenceTransformers(arguments.model)]
         if arguments.infinity_python:
@@ -131,7 +131,7 @@ def print_results(results: Sequence[Result], cost: Work, peaks: dict[str, float]
                 f"{agreement.mean:.5f} / {agreement.least:.5f}",
                 f"{latency.p50:.1f} / {latency.p99:.1f}",
                 f"{tenfold_cost(result):.1f}",
-                f"{cost.flops / result.timing.median / peaks['bf16']:.0%}",
+                f"{cost.flops / result.timing.median_cpu / peaks['bf16']:.0%}",
             ]
         )
     columns = [
@@ -143,13 +143,19 @@ def print_results(results: Sequence[Result], cost: Work, peaks: dict[str, float]
         "cosine mean / least",
         "query p50 / p99 ms",
         "10 x texts cost",
-        "of matmul peak",
+        "of bf16 limit",
     ]
     print_table(f"{len(reference.vectors)} texts, {cost.tokens:,} tokens", columns, rows)
-    floor = cost.flops / peaks["bf16"]
-    print(f"\nMatrix products on this machine: {peaks['fp32'] / 1e9:,.0f} GFLOP/s in fp32, {peaks['bf16'] / 1e9:,.0f} in bf16;")
-    print(f"no bf16 run can take less than {floor:.2f} s. Padded to real tokens: {padding(engine):.3f}.")
-    print(f"The service has {CLIENTS} clients, {TEXTS_PER_REQUEST} texts a request.")
+    spent = reference.timing.median_cpu
+    limits = [[name, f"{peak / 1e9:,.0f}", f"{cost.flops / peak:.1f}", f"{spent * peak / cost.flops:.1f}"] for name, peak in peaks.items()]
+    columns = [
+        "matrix products",
+        "GFLOP a core and second",
+        "CPU seconds that these texts need",
+        f"times less than {reference.contender.name}",
+    ]
+    print_table("The machine's limit", columns, limits)
+    print(f"\nPadded to real tokens: {padding(engine):.3f}. The service has {CLIENTS} clients, {TEXTS_PER_REQUEST} texts a request.")
 
 
 def figures(results: Sequence[Result], cost: Work, peaks: dict[str, float], engine: InProcess) -> Figures:
@@ -170,7 +176,7 @@ def figures(results: Sequence[Result], cost: Work, peaks: dict[str, float], engi
             "query_p50_ms": latency.p50,
             "query_p99_ms": latency.p99,
             "tenfold_cost": tenfold_cost(result),
-            "share_of_bf16_peak": cost.flops / result.timing.median / peaks["bf16"],
+            "share_of_bf16_peak": cost.flops / result.timing.median_cpu / peaks["bf16"],
         }
         collected |= {f"{result.contender.name}: {name}": value for name, value in measured.items()}
     return collected

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -96,24 +96,36 @@ class Agreement:
         return cls(float(cosines.mean()), float(cosines.min()))
 
 
-def matmul_flops(dtype: torch.dtype, device: str = "cpu", seconds: float = 1.0) -> float:
-    """Floating-point operations a second of plain matrix products: the machine's measured limit."""
-    size = 8192 if device.startswith("cuda") else 1024
+def cpu_matmul_rate(dtype: torch.dtype) -> float:
+    """Floating-point operations that plain matrix products do in a second of one core: the machine's measured limit.
+
+    In CPU time, so that whatever else runs on the machine does not lower the limit.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _fastest_products(1024, dtype, "cpu", clock=time.thread_time)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def gpu_matmul_rate(dtype: torch.dtype, device: str) -> float:
+    """The same of a whole GPU, in wall time."""
+    return _fastest_products(8192, dtype, device, clock=time.perf_counter)
+
+
+def _fastest_products(size: int, dtype: torch.dtype, device: str, *, clock: Callable[[], float], times: int = 5) -> float:
     left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
 
-    def multiply(times: int) -> float:
-        began = time.perf_counter()
+    def seconds() -> float:
+        began = clock()
         for _ in range(times):
             torch.nn.functional.linear(left, right)
-        if device.startswith("cuda"):
+        if device != "cpu":
             torch.cuda.synchronize()
-        return (time.perf_counter() - began) / times
+        return (clock() - began) / times
 
-    multiply(10)
-    best, ends = float("inf"), time.perf_counter() + seconds
-    while time.perf_counter() < ends:
-        best = min(best, multiply(10))
-    return 2 * size**3 / best
+    return 2 * size**3 / min(seconds() for _ in range(20))
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

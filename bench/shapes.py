@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from transformers import AutoModel, BertConfig, PretrainedConfig, XLMRobertaConfig
 
-from bench.measuring import Figures, Latency, Timing, matmul_flops, print_table
+from bench.measuring import Figures, Latency, Timing, cpu_matmul_rate, gpu_matmul_rate, print_table
 from bench.peers import sentence_transformer
 from bench.texts import passages, queries
 from embedder.adapters.transformers.checkpoint import PACKAGED_MODEL, model_folder, read_checkpoint
@@ -92,7 +92,7 @@ def forward_flops(transformer: torch.nn.Module, lengths: Sequence[int]) -> float
 def shapes_table(device: str, *, quick: bool) -> Figures:
     """Every shape: token ids to vectors on the host, text to vectors beside sentence-transformers, and one query."""
     miniature = device == "cpu"
-    peak = matmul_flops(torch.bfloat16, device)
+    peak = cpu_matmul_rate(torch.bfloat16) * torch.get_num_threads() if miniature else gpu_matmul_rate(torch.bfloat16, device)
     figures: Figures = {"matmul_bf16_tflops": peak / 1e12}
     rows = []
     for shape in known_shapes(miniature=miniature):
