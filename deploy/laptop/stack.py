@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 
 from deploy.laptop.home import Home
-from deploy.laptop.milvus import milvus_command
+from deploy.laptop.milvus import MILVUS_ENVIRONMENT, milvus_command
 from deploy.laptop.postgres import EmbeddedPostgres
 from deploy.laptop.probes import grpc_health, http_ready, milvus_version, postgres_query
 from deploy.laptop.runner import ServiceSpec
@@ -48,7 +48,7 @@ def build_stack(home: Home, settings: LaptopSettings) -> list[ServiceSpec]:
         ServiceSpec(
             "milvus",
             milvus_command(home.milvus, settings.ports["milvus"]),
-            settings.environment,
+            {**settings.environment, **MILVUS_ENVIRONMENT},
             milvus_version(targets["milvus"]),
             url=f"http://{targets['milvus']}",
             stop_signal=signal.SIGINT,  # the one that it closes its files upon
