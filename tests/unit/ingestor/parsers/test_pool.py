@@ -17,6 +17,7 @@ from ingestor.adapters.parsers.process import ProcessLimits
 from ingestor.domain.parsing import MEBIBYTE, DocumentLimits, DocumentRejected, ParserUnavailable, RejectionReason, SourceFile
 from tests.unit.ingestor.parsers.files import PNG, docx, pdf, pdf_bomb, pptx, source, xlsx
 
+pytestmark = pytest.mark.alone
 SECONDS = 20.0
 # Several seconds of work for the parser: deeply nested elements cost lexbor quadratic time.
 ENDLESS = source("a.html", "<div>" * 60_000)
