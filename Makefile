@@ -32,8 +32,8 @@ down: ## Stop the stack
 	@test ! -x $(BIN)/lectern || lectern down
 
 test: setup ## Run the tests (about 15 minutes on 2 cores)
-	pytest -n 2 --dist loadgroup -m "not e2e and not alone and not slow and not gpu"
-	pytest -m "(e2e or alone) and not slow and not gpu"
+	pytest -n 2 --dist loadgroup -m "not e2e and not slow and not gpu"
+	pytest -m "e2e and not slow and not gpu"
 
 e2e: setup ## Run only the whole-stack tests
 	pytest -m "e2e and not slow and not gpu"

@@ -21,8 +21,6 @@ from ingestor.domain.parsing import DocumentRejected, RejectionReason
 
 _PR_SET_PDEATHSIG = 1
 _MAX_OPEN_FILES = 64
-# Linux counts the peak in KiB, macOS in bytes.
-_RUSAGE_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 def main(operation: str, memory_bytes: int, parent: int) -> None:
@@ -106,7 +104,11 @@ def _cause(error: Exception) -> str | None:
 
 
 def _peak_bytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RUSAGE_UNIT
+    """Return the most memory that this program has held; Linux's ``ru_maxrss`` would count the parent's before the exec too."""
+    if sys.platform == "linux":
+        line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024  # the line says kB and means KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _send(replies: BinaryIO, prefix: bytes, body: bytes) -> None:

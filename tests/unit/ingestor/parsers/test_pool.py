@@ -17,7 +17,6 @@ from ingestor.adapters.parsers.process import ProcessLimits
 from ingestor.domain.parsing import MEBIBYTE, DocumentLimits, DocumentRejected, ParserUnavailable, RejectionReason, SourceFile
 from tests.unit.ingestor.parsers.files import PNG, docx, pdf, pdf_bomb, pptx, source, xlsx
 
-pytestmark = pytest.mark.alone
 SECONDS = 20.0
 # Several seconds of work for the parser: deeply nested elements cost lexbor quadratic time.
 ENDLESS = source("a.html", "<div>" * 60_000)
@@ -232,6 +231,16 @@ async def test_checks_do_not_wait_behind_parsing() -> None:
             assert await pool.check(source("a.pdf", pdf([["Text."]]))) == "pdf"
         assert not work.done()
         work.cancel()
+
+
+async def test_a_child_is_not_replaced_because_its_parent_is_large() -> None:
+    ballast = bytearray(os.urandom(MEBIBYTE)) * 600  # the parent's peak stays, and on Linux a child's ``ru_maxrss`` begins with it
+    async with running() as pool:
+        del ballast
+        before = children()
+        await pool.parse(HELLO)
+        await pool.parse(HELLO)
+        assert children() == before
 
 
 async def test_a_child_is_replaced_after_its_number_of_files() -> None:
