@@ -26,41 +26,45 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from lectern.embedder.v1 import vectors_pb2 as lectern_dot_embedder_dot_v1_dot_vectors__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#lectern/embedder/v1/embedding.proto\x12\x13lectern.embedder.v1\x1a\x1egoogle/protobuf/duration.proto\x1a!lectern/embedder/v1/vectors.proto\"\xc4\x01\n\x11\x45mbedTextsRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05texts\x18\x02 \x03(\t\x12\x30\n\x04task\x18\x03 \x01(\x0e\x32\".lectern.embedder.v1.EmbeddingTask\x12\'\n\x04lane\x18\x04 \x01(\x0e\x32\x19.lectern.embedder.v1.Lane\x12\x36\n\x0c\x65lement_type\x18\x05 \x01(\x0e\x32 .lectern.embedder.v1.ElementType\"\xb7\x01\n\x12\x45mbedTextsResponse\x12\x33\n\x07vectors\x18\x01 \x01(\x0b\x32\".lectern.embedder.v1.PackedVectors\x12\r\n\x05model\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\t\x12\x13\n\x0btoken_count\x18\x04 \x01(\x04\x12\x36\n\x07timings\x18\x05 \x01(\x0b\x32%.lectern.embedder.v1.EmbeddingTimings\"b\n\x17StreamEmbedTextsRequest\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x35\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32&.lectern.embedder.v1.EmbedTextsRequest\"d\n\x18StreamEmbedTextsResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x36\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\'.lectern.embedder.v1.EmbedTextsResponse\"\x97\x01\n\x10\x45mbeddingTimings\x12+\n\x08tokenize\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05queue\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\tinference\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"4\n\x14TokenizeTextsRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05texts\x18\x02 \x03(\t\"Y\n\x15TokenizeTextsResponse\x12\x31\n\x05texts\x18\x01 \x03(\x0b\x32\".lectern.embedder.v1.TokenizedText\x12\r\n\x05model\x18\x02 \x01(\t\"%\n\rTokenizedText\x12\x14\n\x0ctoken_starts\x18\x01 \x01(\x0c\"\x13\n\x11ListModelsRequest\"W\n\x12ListModelsResponse\x12*\n\x06models\x18\x01 \x03(\x0b\x32\x1a.lectern.embedder.v1.Model\x12\x15\n\rcurrent_model\x18\x02 \x01(\t\"\xa9\x01\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\t\x12\x11\n\tdimension\x18\x03 \x01(\r\x12\x19\n\x11max_length_tokens\x18\x04 \x01(\r\x12\x12\n\nnormalised\x18\x05 \x01(\x08\x12.\n\x05state\x18\x06 \x01(\x0e\x32\x1f.lectern.embedder.v1.ModelState\x12\x0e\n\x06\x64\x65vice\x18\x07 \x01(\t*e\n\rEmbeddingTask\x12\x1e\n\x1a\x45MBEDDING_TASK_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x45MBEDDING_TASK_PASSAGE\x10\x01\x12\x18\n\x14\x45MBEDDING_TASK_QUERY\x10\x02*A\n\x04Lane\x12\x14\n\x10LANE_UNSPECIFIED\x10\x00\x12\x14\n\x10LANE_INTERACTIVE\x10\x01\x12\r\n\tLANE_BULK\x10\x02*\x8b\x01\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14MODEL_STATE_UNLOADED\x10\x01\x12\x17\n\x13MODEL_STATE_LOADING\x10\x02\x12\x15\n\x11MODEL_STATE_READY\x10\x03\x12\x16\n\x12MODEL_STATE_FAILED\x10\x04\x32\xad\x03\n\x10\x45mbeddingService\x12]\n\nEmbedTexts\x12&.lectern.embedder.v1.EmbedTextsRequest\x1a\'.lectern.embedder.v1.EmbedTextsResponse\x12s\n\x10StreamEmbedTexts\x12,.lectern.embedder.v1.StreamEmbedTextsRequest\x1a-.lectern.embedder.v1.StreamEmbedTextsResponse(\x01\x30\x01\x12\x66\n\rTokenizeTexts\x12).lectern.embedder.v1.TokenizeTextsRequest\x1a*.lectern.embedder.v1.TokenizeTextsResponse\x12]\n\nListModels\x12&.lectern.embedder.v1.ListModelsRequest\x1a\'.lectern.embedder.v1.ListModelsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#lectern/embedder/v1/embedding.proto\x12\x13lectern.embedder.v1\x1a\x1egoogle/protobuf/duration.proto\x1a!lectern/embedder/v1/vectors.proto\"\x95\x02\n\x11\x45mbedTextsRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05texts\x18\x02 \x03(\t\x12\x30\n\x04task\x18\x03 \x01(\x0e\x32\".lectern.embedder.v1.EmbeddingTask\x12\'\n\x04lane\x18\x04 \x01(\x0e\x32\x19.lectern.embedder.v1.Lane\x12\x36\n\x0c\x65lement_type\x18\x05 \x01(\x0e\x32 .lectern.embedder.v1.ElementType\x12;\n\x0ftoken_sequences\x18\x06 \x03(\x0b\x32\".lectern.embedder.v1.TokenSequence\x12\x12\n\ndimensions\x18\x07 \x01(\r\"\"\n\rTokenSequence\x12\x11\n\ttoken_ids\x18\x01 \x03(\r\"\xb7\x01\n\x12\x45mbedTextsResponse\x12\x33\n\x07vectors\x18\x01 \x01(\x0b\x32\".lectern.embedder.v1.PackedVectors\x12\r\n\x05model\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\t\x12\x13\n\x0btoken_count\x18\x04 \x01(\x04\x12\x36\n\x07timings\x18\x05 \x01(\x0b\x32%.lectern.embedder.v1.EmbeddingTimings\"b\n\x17StreamEmbedTextsRequest\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x35\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32&.lectern.embedder.v1.EmbedTextsRequest\"d\n\x18StreamEmbedTextsResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x36\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\'.lectern.embedder.v1.EmbedTextsResponse\"\x97\x01\n\x10\x45mbeddingTimings\x12+\n\x08tokenize\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05queue\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\tinference\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"4\n\x14TokenizeTextsRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05texts\x18\x02 \x03(\t\"Y\n\x15TokenizeTextsResponse\x12\x31\n\x05texts\x18\x01 \x03(\x0b\x32\".lectern.embedder.v1.TokenizedText\x12\r\n\x05model\x18\x02 \x01(\t\"%\n\rTokenizedText\x12\x14\n\x0ctoken_starts\x18\x01 \x01(\x0c\"\x13\n\x11ListModelsRequest\"W\n\x12ListModelsResponse\x12*\n\x06models\x18\x01 \x03(\x0b\x32\x1a.lectern.embedder.v1.Model\x12\x15\n\rcurrent_model\x18\x02 \x01(\t\"\x91\x02\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\t\x12\x11\n\tdimension\x18\x03 \x01(\r\x12\x19\n\x11max_length_tokens\x18\x04 \x01(\r\x12\x12\n\nnormalised\x18\x05 \x01(\x08\x12.\n\x05state\x18\x06 \x01(\x0e\x32\x1f.lectern.embedder.v1.ModelState\x12\x0e\n\x06\x64\x65vice\x18\x07 \x01(\t\x12,\n\x04kind\x18\x08 \x01(\x0e\x32\x1e.lectern.embedder.v1.ModelKind\x12\x14\n\x0cmemory_bytes\x18\t \x01(\x04\x12\x11\n\tprecision\x18\n \x01(\t\x12\x0f\n\x07\x66\x61ilure\x18\x0b \x01(\t*e\n\rEmbeddingTask\x12\x1e\n\x1a\x45MBEDDING_TASK_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x45MBEDDING_TASK_PASSAGE\x10\x01\x12\x18\n\x14\x45MBEDDING_TASK_QUERY\x10\x02*A\n\x04Lane\x12\x14\n\x10LANE_UNSPECIFIED\x10\x00\x12\x14\n\x10LANE_INTERACTIVE\x10\x01\x12\r\n\tLANE_BULK\x10\x02*Z\n\tModelKind\x12\x1a\n\x16MODEL_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14MODEL_KIND_EMBEDDING\x10\x01\x12\x17\n\x13MODEL_KIND_RERANKER\x10\x02*\x8b\x01\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14MODEL_STATE_UNLOADED\x10\x01\x12\x17\n\x13MODEL_STATE_LOADING\x10\x02\x12\x15\n\x11MODEL_STATE_READY\x10\x03\x12\x16\n\x12MODEL_STATE_FAILED\x10\x04\x32\xad\x03\n\x10\x45mbeddingService\x12]\n\nEmbedTexts\x12&.lectern.embedder.v1.EmbedTextsRequest\x1a\'.lectern.embedder.v1.EmbedTextsResponse\x12s\n\x10StreamEmbedTexts\x12,.lectern.embedder.v1.StreamEmbedTextsRequest\x1a-.lectern.embedder.v1.StreamEmbedTextsResponse(\x01\x30\x01\x12\x66\n\rTokenizeTexts\x12).lectern.embedder.v1.TokenizeTextsRequest\x1a*.lectern.embedder.v1.TokenizeTextsResponse\x12]\n\nListModels\x12&.lectern.embedder.v1.ListModelsRequest\x1a\'.lectern.embedder.v1.ListModelsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'lectern.embedder.v1.embedding_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EMBEDDINGTASK']._serialized_start=1334
-  _globals['_EMBEDDINGTASK']._serialized_end=1435
-  _globals['_LANE']._serialized_start=1437
-  _globals['_LANE']._serialized_end=1502
-  _globals['_MODELSTATE']._serialized_start=1505
-  _globals['_MODELSTATE']._serialized_end=1644
+  _globals['_EMBEDDINGTASK']._serialized_start=1555
+  _globals['_EMBEDDINGTASK']._serialized_end=1656
+  _globals['_LANE']._serialized_start=1658
+  _globals['_LANE']._serialized_end=1723
+  _globals['_MODELKIND']._serialized_start=1725
+  _globals['_MODELKIND']._serialized_end=1815
+  _globals['_MODELSTATE']._serialized_start=1818
+  _globals['_MODELSTATE']._serialized_end=1957
   _globals['_EMBEDTEXTSREQUEST']._serialized_start=128
-  _globals['_EMBEDTEXTSREQUEST']._serialized_end=324
-  _globals['_EMBEDTEXTSRESPONSE']._serialized_start=327
-  _globals['_EMBEDTEXTSRESPONSE']._serialized_end=510
-  _globals['_STREAMEMBEDTEXTSREQUEST']._serialized_start=512
-  _globals['_STREAMEMBEDTEXTSREQUEST']._serialized_end=610
-  _globals['_STREAMEMBEDTEXTSRESPONSE']._serialized_start=612
-  _globals['_STREAMEMBEDTEXTSRESPONSE']._serialized_end=712
-  _globals['_EMBEDDINGTIMINGS']._serialized_start=715
-  _globals['_EMBEDDINGTIMINGS']._serialized_end=866
-  _globals['_TOKENIZETEXTSREQUEST']._serialized_start=868
-  _globals['_TOKENIZETEXTSREQUEST']._serialized_end=920
-  _globals['_TOKENIZETEXTSRESPONSE']._serialized_start=922
-  _globals['_TOKENIZETEXTSRESPONSE']._serialized_end=1011
-  _globals['_TOKENIZEDTEXT']._serialized_start=1013
-  _globals['_TOKENIZEDTEXT']._serialized_end=1050
-  _globals['_LISTMODELSREQUEST']._serialized_start=1052
-  _globals['_LISTMODELSREQUEST']._serialized_end=1071
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1073
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1160
-  _globals['_MODEL']._serialized_start=1163
-  _globals['_MODEL']._serialized_end=1332
-  _globals['_EMBEDDINGSERVICE']._serialized_start=1647
-  _globals['_EMBEDDINGSERVICE']._serialized_end=2076
+  _globals['_EMBEDTEXTSREQUEST']._serialized_end=405
+  _globals['_TOKENSEQUENCE']._serialized_start=407
+  _globals['_TOKENSEQUENCE']._serialized_end=441
+  _globals['_EMBEDTEXTSRESPONSE']._serialized_start=444
+  _globals['_EMBEDTEXTSRESPONSE']._serialized_end=627
+  _globals['_STREAMEMBEDTEXTSREQUEST']._serialized_start=629
+  _globals['_STREAMEMBEDTEXTSREQUEST']._serialized_end=727
+  _globals['_STREAMEMBEDTEXTSRESPONSE']._serialized_start=729
+  _globals['_STREAMEMBEDTEXTSRESPONSE']._serialized_end=829
+  _globals['_EMBEDDINGTIMINGS']._serialized_start=832
+  _globals['_EMBEDDINGTIMINGS']._serialized_end=983
+  _globals['_TOKENIZETEXTSREQUEST']._serialized_start=985
+  _globals['_TOKENIZETEXTSREQUEST']._serialized_end=1037
+  _globals['_TOKENIZETEXTSRESPONSE']._serialized_start=1039
+  _globals['_TOKENIZETEXTSRESPONSE']._serialized_end=1128
+  _globals['_TOKENIZEDTEXT']._serialized_start=1130
+  _globals['_TOKENIZEDTEXT']._serialized_end=1167
+  _globals['_LISTMODELSREQUEST']._serialized_start=1169
+  _globals['_LISTMODELSREQUEST']._serialized_end=1188
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1190
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1277
+  _globals['_MODEL']._serialized_start=1280
+  _globals['_MODEL']._serialized_end=1553
+  _globals['_EMBEDDINGSERVICE']._serialized_start=1960
+  _globals['_EMBEDDINGSERVICE']._serialized_end=2389
 # @@protoc_insertion_point(module_scope)

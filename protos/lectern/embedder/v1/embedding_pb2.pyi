@@ -69,6 +69,30 @@ LANE_BULK: Lane.ValueType  # 2
 """Background indexing; gives way to INTERACTIVE."""
 Global___Lane: _TypeAlias = Lane  # noqa: Y015
 
+class _ModelKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ModelKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ModelKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MODEL_KIND_UNSPECIFIED: _ModelKind.ValueType  # 0
+    """Never sent."""
+    MODEL_KIND_EMBEDDING: _ModelKind.ValueType  # 1
+    """Vectors of texts."""
+    MODEL_KIND_RERANKER: _ModelKind.ValueType  # 2
+    """How well texts answer a query."""
+
+class ModelKind(_ModelKind, metaclass=_ModelKindEnumTypeWrapper):
+    """What a model is asked for."""
+
+MODEL_KIND_UNSPECIFIED: ModelKind.ValueType  # 0
+"""Never sent."""
+MODEL_KIND_EMBEDDING: ModelKind.ValueType  # 1
+"""Vectors of texts."""
+MODEL_KIND_RERANKER: ModelKind.ValueType  # 2
+"""How well texts answer a query."""
+Global___ModelKind: _TypeAlias = ModelKind  # noqa: Y015
+
 class _ModelState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -78,13 +102,13 @@ class _ModelStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ModelState
     MODEL_STATE_UNSPECIFIED: _ModelState.ValueType  # 0
     """Never sent."""
     MODEL_STATE_UNLOADED: _ModelState.ValueType  # 1
-    """Configured but not in memory."""
+    """Configured but not in memory; the next call that names it loads it."""
     MODEL_STATE_LOADING: _ModelState.ValueType  # 2
     """Being read and warmed up."""
     MODEL_STATE_READY: _ModelState.ValueType  # 3
     """Warm."""
     MODEL_STATE_FAILED: _ModelState.ValueType  # 4
-    """Could not be loaded, or its device failed."""
+    """Could not be loaded, or its device failed. Loading is tried again by the next call after a pause."""
 
 class ModelState(_ModelState, metaclass=_ModelStateEnumTypeWrapper):
     """A model's state."""
@@ -92,13 +116,13 @@ class ModelState(_ModelState, metaclass=_ModelStateEnumTypeWrapper):
 MODEL_STATE_UNSPECIFIED: ModelState.ValueType  # 0
 """Never sent."""
 MODEL_STATE_UNLOADED: ModelState.ValueType  # 1
-"""Configured but not in memory."""
+"""Configured but not in memory; the next call that names it loads it."""
 MODEL_STATE_LOADING: ModelState.ValueType  # 2
 """Being read and warmed up."""
 MODEL_STATE_READY: ModelState.ValueType  # 3
 """Warm."""
 MODEL_STATE_FAILED: ModelState.ValueType  # 4
-"""Could not be loaded, or its device failed."""
+"""Could not be loaded, or its device failed. Loading is tried again by the next call after a pause."""
 Global___ModelState: _TypeAlias = ModelState  # noqa: Y015
 
 @_typing.final
@@ -112,17 +136,31 @@ class EmbedTextsRequest(_message.Message):
     TASK_FIELD_NUMBER: _builtins.int
     LANE_FIELD_NUMBER: _builtins.int
     ELEMENT_TYPE_FIELD_NUMBER: _builtins.int
+    TOKEN_SEQUENCES_FIELD_NUMBER: _builtins.int
+    DIMENSIONS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """Empty: the current model."""
+    """An embedding model. Empty: the current model."""
     task: Global___EmbeddingTask.ValueType
     """What the texts are for."""
     lane: Global___Lane.ValueType
     """How urgent the work is."""
     element_type: _vectors_pb2.ElementType.ValueType
     """Format of the returned vectors; unspecified: FLOAT32."""
+    dimensions: _builtins.int
+    """Elements to return of each vector, from the first on; brought back to length 1 where the model normalises. 0: all. For models that were
+    trained to be cut (Matryoshka representation learning).
+    """
     @_builtins.property
     def texts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Between 1 and 2,048 texts, none empty. A text longer than the model's window is cut at the window."""
+        """Between 1 and 2,048 texts, none empty. A text longer than the model's window is cut at the window. Leave out when `token_sequences` are
+        given.
+        """
+
+    @_builtins.property
+    def token_sequences(self) -> _containers.RepeatedCompositeFieldContainer[Global___TokenSequence]:
+        """Instead of `texts`: between 1 and 2,048 texts that were tokenised with the model's own vocabulary. Run as they are: special tokens and
+        prefixes are the caller's, and `task` changes nothing.
+        """
 
     def __init__(
         self,
@@ -132,14 +170,40 @@ class EmbedTextsRequest(_message.Message):
         task: Global___EmbeddingTask.ValueType = ...,
         lane: Global___Lane.ValueType = ...,
         element_type: _vectors_pb2.ElementType.ValueType = ...,
+        token_sequences: _abc.Iterable[Global___TokenSequence] | None = ...,
+        dimensions: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["element_type", b"element_type", "lane", b"lane", "model", b"model", "task", b"task", "texts", b"texts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dimensions", b"dimensions", "element_type", b"element_type", "lane", b"lane", "model", b"model", "task", b"task", "texts", b"texts", "token_sequences", b"token_sequences"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EmbedTextsRequest: _TypeAlias = EmbedTextsRequest  # noqa: Y015
+
+@_typing.final
+class TokenSequence(_message.Message):
+    """One text as token ids."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def token_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Ids of the model's own vocabulary: at least one, and no more than the model's window."""
+
+    def __init__(
+        self,
+        *,
+        token_ids: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["token_ids", b"token_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TokenSequence: _TypeAlias = TokenSequence  # noqa: Y015
 
 @_typing.final
 class EmbedTextsResponse(_message.Message):
@@ -284,7 +348,7 @@ class TokenizeTextsRequest(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     TEXTS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """Empty: the current model."""
+    """An embedding model. Empty: the current model."""
     @_builtins.property
     def texts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Texts of any length; together at most 8 MB."""
@@ -400,7 +464,7 @@ Global___ListModelsResponse: _TypeAlias = ListModelsResponse  # noqa: Y015
 
 @_typing.final
 class Model(_message.Message):
-    """One embedding model."""
+    """One configured model. What only its files tell (revision, dimension, window) is empty while they cannot be read; `failure` then says why."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -411,12 +475,16 @@ class Model(_message.Message):
     NORMALISED_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     DEVICE_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name that requests use."""
     revision: _builtins.str
     """A digest of weights and configuration."""
     dimension: _builtins.int
-    """Elements a vector."""
+    """Elements a vector; 0 for a reranker."""
     max_length_tokens: _builtins.int
     """The model's window, special tokens included."""
     normalised: _builtins.bool
@@ -424,7 +492,15 @@ class Model(_message.Message):
     state: Global___ModelState.ValueType
     """Whether the model is ready to run."""
     device: _builtins.str
-    """Where it runs: `cpu`, `cuda:0`."""
+    """Where it runs: `cpu`, `cuda:0`, `remote`."""
+    kind: Global___ModelKind.ValueType
+    """What it is asked for."""
+    memory_bytes: _builtins.int
+    """What it holds of the device's memory while it is loaded, as counted against the memory budget; 0 for a remote model."""
+    precision: _builtins.str
+    """What its multiplications are done in: `fp32`, `bf16`, `int8`. Empty until it is loaded, and for a remote model."""
+    failure: _builtins.str
+    """Why the state is FAILED."""
     def __init__(
         self,
         *,
@@ -435,10 +511,14 @@ class Model(_message.Message):
         normalised: _builtins.bool = ...,
         state: Global___ModelState.ValueType = ...,
         device: _builtins.str = ...,
+        kind: Global___ModelKind.ValueType = ...,
+        memory_bytes: _builtins.int = ...,
+        precision: _builtins.str = ...,
+        failure: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "dimension", b"dimension", "max_length_tokens", b"max_length_tokens", "name", b"name", "normalised", b"normalised", "revision", b"revision", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "dimension", b"dimension", "failure", b"failure", "kind", b"kind", "max_length_tokens", b"max_length_tokens", "memory_bytes", b"memory_bytes", "name", b"name", "normalised", b"normalised", "precision", b"precision", "revision", b"revision", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class EmbeddingServiceStub:
-    """Runs embedding models. Every method shares one batcher, so that calls of many clients fill the same batches.
+    """Runs embedding models. Calls of many clients fill the same batches of a model. A model that is configured but not in memory is loaded by
+    the first call that names it, which waits for it.
     """
 
     def __init__(self, channel):
@@ -58,7 +59,8 @@ class EmbeddingServiceStub:
 
 
 class EmbeddingServiceServicer:
-    """Runs embedding models. Every method shares one batcher, so that calls of many clients fill the same batches.
+    """Runs embedding models. Calls of many clients fill the same batches of a model. A model that is configured but not in memory is loaded by
+    the first call that names it, which waits for it.
     """
 
     def EmbedTexts(self, request, context):
@@ -83,7 +85,7 @@ class EmbeddingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListModels(self, request, context):
-        """Lists the models that are loaded or loadable, and which one new passages use.
+        """Lists every configured model, in memory or not, and which one new passages use.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -121,7 +123,8 @@ def add_EmbeddingServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class EmbeddingService:
-    """Runs embedding models. Every method shares one batcher, so that calls of many clients fill the same batches.
+    """Runs embedding models. Calls of many clients fill the same batches of a model. A model that is configured but not in memory is loaded by
+    the first call that names it, which waits for it.
     """
 
     @staticmethod

@@ -27,7 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class EmbeddingServiceStub:
-    """Runs embedding models. Every method shares one batcher, so that calls of many clients fill the same batches."""
+    """Runs embedding models. Calls of many clients fill the same batches of a model. A model that is configured but not in memory is loaded by
+    the first call that names it, which waits for it.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -40,11 +42,13 @@ class EmbeddingServiceStub:
     TokenizeTexts: _grpc.UnaryUnaryMultiCallable[_embedding_pb2.TokenizeTextsRequest, _embedding_pb2.TokenizeTextsResponse]
     """Counts and locates the model's own tokens, so that a chunker can cut where the model would."""
     ListModels: _grpc.UnaryUnaryMultiCallable[_embedding_pb2.ListModelsRequest, _embedding_pb2.ListModelsResponse]
-    """Lists the models that are loaded or loadable, and which one new passages use."""
+    """Lists every configured model, in memory or not, and which one new passages use."""
 
 @_typing.type_check_only
 class EmbeddingServiceAsyncStub(EmbeddingServiceStub):
-    """Runs embedding models. Every method shares one batcher, so that calls of many clients fill the same batches."""
+    """Runs embedding models. Calls of many clients fill the same batches of a model. A model that is configured but not in memory is loaded by
+    the first call that names it, which waits for it.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     EmbedTexts: _aio.UnaryUnaryMultiCallable[_embedding_pb2.EmbedTextsRequest, _embedding_pb2.EmbedTextsResponse]  # type: ignore[assignment]
@@ -54,10 +58,12 @@ class EmbeddingServiceAsyncStub(EmbeddingServiceStub):
     TokenizeTexts: _aio.UnaryUnaryMultiCallable[_embedding_pb2.TokenizeTextsRequest, _embedding_pb2.TokenizeTextsResponse]  # type: ignore[assignment]
     """Counts and locates the model's own tokens, so that a chunker can cut where the model would."""
     ListModels: _aio.UnaryUnaryMultiCallable[_embedding_pb2.ListModelsRequest, _embedding_pb2.ListModelsResponse]  # type: ignore[assignment]
-    """Lists the models that are loaded or loadable, and which one new passages use."""
+    """Lists every configured model, in memory or not, and which one new passages use."""
 
 class EmbeddingServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Runs embedding models. Every method shares one batcher, so that calls of many clients fill the same batches."""
+    """Runs embedding models. Calls of many clients fill the same batches of a model. A model that is configured but not in memory is loaded by
+    the first call that names it, which waits for it.
+    """
 
     @_abc_1.abstractmethod
     def EmbedTexts(
@@ -89,6 +95,6 @@ class EmbeddingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _embedding_pb2.ListModelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_embedding_pb2.ListModelsResponse, _abc.Awaitable[_embedding_pb2.ListModelsResponse]]:
-        """Lists the models that are loaded or loadable, and which one new passages use."""
+        """Lists every configured model, in memory or not, and which one new passages use."""
 
 def add_EmbeddingServiceServicer_to_server(servicer: EmbeddingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
