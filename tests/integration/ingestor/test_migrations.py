@@ -28,6 +28,7 @@ INSERT INTO library.document_generation (document_id, generation, organisation_i
 INSERT INTO library.passage VALUES ('p', 'o', 'd', 1, 0, 't', '', '', 0, 0, 1, '{}', '');
 INSERT INTO library.page VALUES ('d', 1, 1, 'o', 't');
 INSERT INTO library.job VALUES ('j', 'o', 'c', 'INGEST');
+INSERT INTO library.job_step VALUES ('j', 'PARSE', 0.5, now(), now());
 INSERT INTO library.task (organisation_id, job_id, document_id, generation, stage, state, weight)
     VALUES ('o', 'j', 'd', 1, 'PARSE', 'QUEUED', 1);
 INSERT INTO library.deletion_receipt (document_id, organisation_id, job_id) VALUES ('d', 'o', 'j');
