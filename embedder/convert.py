@@ -10,8 +10,8 @@ from google.protobuf.duration_pb2 import Duration
 
 from embedder import errors
 from embedder.domain.batching import Lane
-from embedder.domain.embedding import EmbeddedTexts, Model, ModelState
-from embedder.domain.encoding import Task
+from embedder.domain.embedding import EmbeddedTexts, Model, ModelState, leading_elements
+from embedder.domain.encoding import Task, TokenIds
 from embedder.domain.filters import AllOf, AnyOf, Filter, NoneOf, Operator, Scope, check_size, comparison
 from embedder.domain.indexing import IndexedBatch
 from embedder.domain.passages import JsonValue, Passage, PassageAttributes
@@ -49,6 +49,17 @@ def task(message: embedding_pb2.EmbeddingTask.ValueType) -> Task:
     return _TASKS.get(message, Task.PASSAGE)
 
 
+def token_sequences(message: embedding_pb2.EmbedTextsRequest) -> list[TokenIds]:
+    """The token sequences of a request; none when it carries texts.
+
+    Raises:
+        AppError: TEXTS_AND_TOKEN_SEQUENCES.
+    """
+    if message.texts and message.token_sequences:
+        raise errors.texts_or_token_sequences()
+    return [list(sequence.token_ids) for sequence in message.token_sequences]
+
+
 def element_type(message: vectors_pb2.ElementType.ValueType) -> vectors_pb2.ElementType.ValueType:
     """The format to answer in.
 
@@ -62,15 +73,18 @@ def element_type(message: vectors_pb2.ElementType.ValueType) -> vectors_pb2.Elem
     return message
 
 
-def embed_response(embedded: EmbeddedTexts, model: Model, wanted: vectors_pb2.ElementType.ValueType) -> embedding_pb2.EmbedTextsResponse:
+def embed_response(
+    embedded: EmbeddedTexts, model: Model, wanted: vectors_pb2.ElementType.ValueType, *, dimensions: int = 0
+) -> embedding_pb2.EmbedTextsResponse:
     """The response for texts that all have vectors.
 
     Raises:
         AppError: the first refused text's.
     """
     timings = embedded.timings
+    matrix = leading_elements(embedded.matrix(), dimensions, normalise=model.spec.normalised)
     return embedding_pb2.EmbedTextsResponse(
-        vectors=vectors.pack(embedded.matrix(), wanted),
+        vectors=vectors.pack(matrix, wanted),
         model=model.spec.name,
         revision=model.spec.revision,
         token_count=embedded.token_count,

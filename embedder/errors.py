@@ -13,6 +13,34 @@ def text_count_out_of_range(count: int, maximum: int) -> AppError:
     return invalid_argument("TEXT_COUNT_OUT_OF_RANGE", f"A call takes between 1 and {maximum} texts, not {count}. Split it.", field="texts")
 
 
+def texts_or_token_sequences() -> AppError:
+    message = "Give either texts or token_sequences, not both."
+    return invalid_argument("TEXTS_AND_TOKEN_SEQUENCES", message, field="token_sequences")
+
+
+def empty_token_sequence(position: int) -> AppError:
+    message = f"Token sequence {position} has no token ids. Leave empty sequences out."
+    return invalid_argument("EMPTY_TOKEN_SEQUENCE", message, field=f"token_sequences[{position}]")
+
+
+def token_sequence_too_long(position: int, count: int, maximum: int) -> AppError:
+    message = f"Token sequence {position} has {count} token ids; the model's window holds {maximum}. Cut it."
+    return invalid_argument("TOKEN_SEQUENCE_TOO_LONG", message, field=f"token_sequences[{position}]")
+
+
+def unknown_token_id(position: int, token_id: int, vocabulary_size: int) -> AppError:
+    message = (
+        f"Token sequence {position} holds the id {token_id}, but the model's ids are below {vocabulary_size}. "
+        "Tokenise with the model's own tokenizer, or send texts."
+    )
+    return invalid_argument("UNKNOWN_TOKEN_ID", message, field=f"token_sequences[{position}]")
+
+
+def dimensions_out_of_range(dimensions: int, maximum: int) -> AppError:
+    message = f"dimensions is {dimensions}, but the model's vectors have {maximum} elements. Ask for fewer, or leave it out for all."
+    return invalid_argument("DIMENSIONS_OUT_OF_RANGE", message, field="dimensions")
+
+
 def texts_too_large(size: int, maximum: int) -> AppError:
     message = f"The texts are {size} bytes together; at most {maximum} fit in one call. Split them."
     return invalid_argument("TEXTS_TOO_LARGE", message, field="texts")

@@ -122,7 +122,27 @@ class TextEmbedder:
             return EmbeddedTexts([], 0)
         started = time.perf_counter()
         tokens = await self._tokenize(texts, task, urgency.lane)
-        tokenized = time.perf_counter()
+        return await self._run(tokens, organisation_id, urgency, tokenize_seconds=time.perf_counter() - started)
+
+    async def embed_tokens(self, sequences: Sequence[TokenIds], organisation_id: str, urgency: Urgency) -> EmbeddedTexts:
+        """Embed texts that the caller has tokenised with this model's vocabulary; they are run as they are.
+
+        Raises:
+            AppError: TEXT_COUNT_OUT_OF_RANGE, EMPTY_TOKEN_SEQUENCE, TOKEN_SEQUENCE_TOO_LONG or UNKNOWN_TOKEN_ID; and as `embed`.
+        """
+        check_token_sequences(sequences, window=self.model.spec.max_length_tokens, vocabulary_size=self._tokenizer.vocabulary_size)
+        return await self._run(sequences, organisation_id, urgency, tokenize_seconds=0.0)
+
+    def check_dimensions(self, dimensions: int) -> None:
+        """Accept a number of elements that vectors can be cut to; 0 is all of them.
+
+        Raises:
+            AppError: DIMENSIONS_OUT_OF_RANGE.
+        """
+        if dimensions > self.model.spec.dimension:
+            raise errors.dimensions_out_of_range(dimensions, self.model.spec.dimension)
+
+    async def _run(self, tokens: Sequence[TokenIds], organisation_id: str, urgency: Urgency, *, tokenize_seconds: float) -> EmbeddedTexts:
         outcomes = await self._batcher.submit(
             tokens,
             lane=urgency.lane,
@@ -132,7 +152,7 @@ class TextEmbedder:
         )
         embedded = [outcome for outcome in outcomes if isinstance(outcome, Embedded)]
         timings = Timings(
-            tokenize=tokenized - started,
+            tokenize=tokenize_seconds,
             queue=max((each.queue_seconds for each in embedded), default=0.0),
             inference=sum({each.batch_number: each.inference_seconds for each in embedded}.values()),
         )
@@ -155,6 +175,47 @@ class TextEmbedder:
         if size > MAX_TEXT_BYTES:
             raise errors.texts_too_large(size, MAX_TEXT_BYTES)
         return await asyncio.to_thread(self._tokenizer.locate, texts)
+
+
+def leading_elements(vectors: Vectors, dimensions: int, *, normalise: bool) -> Vectors:
+    """The first ``dimensions`` elements of each vector; 0: all.
+
+    Source: Kusupati et al. 2022, Matryoshka Representation Learning.
+
+    Shapes:
+        vectors: (texts, dimension).
+        returns: (texts, dimensions).
+
+    Raises:
+        AppError: VECTOR_WITHOUT_LENGTH when nothing of a vector that should have length 1 is left.
+    """
+    if dimensions in (0, vectors.shape[1]):
+        return vectors
+    leading = vectors[:, :dimensions]
+    if not normalise:
+        return leading
+    lengths = np.linalg.norm(leading, axis=1, keepdims=True)  # (texts, 1)
+    if not lengths.all():
+        raise errors.vector_refused("VECTOR_WITHOUT_LENGTH")
+    scaled: Vectors = leading / lengths
+    return scaled
+
+
+def check_token_sequences(sequences: Sequence[TokenIds], *, window: int, vocabulary_size: int) -> None:
+    """Refuse what the model could not run.
+
+    Raises:
+        AppError: TEXT_COUNT_OUT_OF_RANGE, EMPTY_TOKEN_SEQUENCE, TOKEN_SEQUENCE_TOO_LONG or UNKNOWN_TOKEN_ID.
+    """
+    if not 1 <= len(sequences) <= MAX_TEXTS:
+        raise errors.text_count_out_of_range(len(sequences), MAX_TEXTS)
+    for position, ids in enumerate(sequences):
+        if not ids:
+            raise errors.empty_token_sequence(position)
+        if len(ids) > window:
+            raise errors.token_sequence_too_long(position, len(ids), window)
+        if (largest := max(ids)) >= vocabulary_size:
+            raise errors.unknown_token_id(position, largest, vocabulary_size)
 
 
 def check_texts(texts: Sequence[str]) -> None:

@@ -47,6 +47,11 @@ class EncoderFailed(Exception):  # noqa: N818  # named for what happened, as the
 class Tokenizer(Protocol):
     """Turns text into the model's tokens. Every method is CPU work and may be called from several threads."""
 
+    @property
+    def vocabulary_size(self) -> int:
+        """The model knows the token ids below this."""
+        ...
+
     def tokenize(self, texts: Sequence[str], task: Task) -> list[TokenIds]:
         """Token ids with special tokens and the task's prefix, cut at the window."""
         ...

@@ -57,10 +57,15 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         return embedding_pb2.ListModelsResponse(models=[convert.model(model)], current_model=model.spec.name)
 
     async def _embed(self, request: embedding_pb2.EmbedTextsRequest, *, wait_for_room: bool) -> embedding_pb2.EmbedTextsResponse:
-        self._embedder.check_name(request.model)
-        check_texts(request.texts)
+        embedder = self._embedder
+        embedder.check_name(request.model)
+        embedder.check_dimensions(request.dimensions)
         wanted = convert.element_type(request.element_type)
         urgency = Urgency(convert.lane(request.lane), time_remaining(), wait_for_room)
         organisation_id = current_caller().organisation_id
-        embedded = await self._embedder.embed(request.texts, convert.task(request.task), organisation_id, urgency)
-        return convert.embed_response(embedded, self._embedder.model, wanted)
+        if sequences := convert.token_sequences(request):
+            embedded = await embedder.embed_tokens(sequences, organisation_id, urgency)
+        else:
+            check_texts(request.texts)
+            embedded = await embedder.embed(request.texts, convert.task(request.task), organisation_id, urgency)
+        return convert.embed_response(embedded, embedder.model, wanted, dimensions=request.dimensions)

@@ -46,6 +46,7 @@ class Checkpoint:
 
     Attributes:
         transformer: folder of weights, configuration and tokenizer.
+        vocabulary_size: rows of the embedding table; the model knows the token ids below it.
         pad_id: token that fills short rows of a batch.
         prefixes: text put before each text, by task.
         revision: SHA-256 over every file that shapes vectors.
@@ -58,6 +59,7 @@ class Checkpoint:
     lower_case: bool
     max_length_tokens: int
     dimension: int
+    vocabulary_size: int
     pad_id: int
     prefixes: dict[Task, str]
     revision: str
@@ -113,11 +115,18 @@ def read_checkpoint(model: str, prefixes: dict[Task, str] | None = None) -> Chec
         normalise="Normalize" in modules,
         lower_case=bool(sentence.get("do_lower_case")),
         max_length_tokens=_window(transformer, config, sentence),
-        dimension=int(config["hidden_size"]),
+        dimension=_count(config, "hidden_size", transformer),
+        vocabulary_size=_count(config, "vocab_size", transformer),
         pad_id=int(config.get("pad_token_id") or 0),
         prefixes=_prefixes(folder) | (prefixes or {}),
         revision=_digest(folder),
     )
+
+
+def _count(config: dict[str, Any], key: str, transformer: Path) -> int:
+    if not isinstance(config.get(key), int):
+        raise CheckpointError(f"{transformer / 'config.json'} does not say its {key}.")
+    return int(config[key])
 
 
 def _modules(folder: Path) -> dict[str, str]:

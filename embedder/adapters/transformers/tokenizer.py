@@ -21,12 +21,17 @@ class FastTokenizer:
             raise CheckpointError(f"{path} is missing: only fast tokenizers are supported.")
         self._prefixes = checkpoint.prefixes
         self._lower_case = checkpoint.lower_case
+        self._vocabulary_size = checkpoint.vocabulary_size
         self._encoding = tokenizers.Tokenizer.from_file(str(path))
         self._encoding.no_padding()
         self._encoding.enable_truncation(checkpoint.max_length_tokens)
         self._locating = tokenizers.Tokenizer.from_file(str(path))
         self._locating.no_padding()
         self._locating.no_truncation()
+
+    @property
+    def vocabulary_size(self) -> int:
+        return self._vocabulary_size
 
     def tokenize(self, texts: Sequence[str], task: Task) -> list[TokenIds]:
         prefix = self._prefixes[task]
