@@ -28,8 +28,8 @@ _PADDING = Histogram(
 class PrometheusObserver:
     """Turns what the batcher tells into metrics."""
 
-    def dropped(self, lane: Lane, reason: DropReason) -> None:
-        _DROPPED.labels(lane.name.lower(), reason.value).inc()
+    def dropped(self, lane: Lane, reason: DropReason, texts: int = 1) -> None:
+        _DROPPED.labels(lane.name.lower(), reason.value).inc(texts)
 
     def queued(self, lane: Lane, tokens: int) -> None:
         _QUEUED.labels(lane.name.lower()).set(tokens)

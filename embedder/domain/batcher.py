@@ -5,23 +5,24 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import structlog
 
 from embedder import errors
 from embedder.domain.batching import BatchLimits, BatchQueue, DropReason, Item, Lane, QueueObserver
-from embedder.domain.encoding import Encoder, EncoderFailed, TokenIds, Vectors
+from embedder.domain.encoding import EncoderFailed, TokenIds, Vectors
 from embedder.domain.engine import Engine, Engines
+from embedder.domain.line import Line, open_lines
 from shared.errors import AppError
 
 log = structlog.get_logger()
-# Used for the first retry hint, before a rate was measured.
-_ASSUMED_TOKENS_PER_SECOND = 5_000.0
+# Whoever is refused is asked to come back within these.
+_SOONEST_RETRY_SECONDS, _LATEST_RETRY_SECONDS = 1.0, 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,56 +48,48 @@ class BatchObserver(QueueObserver, Protocol):
     def batch_encoded(self, *, texts: int, tokens: int, padded_tokens: int, budget_tokens: int, seconds: float) -> None: ...
 
 
-class _Line:
-    """An engine with its threads, and the lanes that it takes its batches from.
+@dataclass(slots=True)
+class Admission:
+    """A call that has room in its lane: held for what its texts were thought to cost, until it is known what they do.
 
-    One batch a stream, and one prepared behind them: the device never waits, and urgent work that shares the engine waits for two small
-    batches at most.
+    Attributes:
+        deadline: on the batcher's clock; None for ever.
+        texts: how many are to come; 0 once they are queued.
+        held: tokens held beyond those that are queued.
     """
 
-    def __init__(self, engine: Engine, lanes: tuple[Lane, ...]) -> None:
-        self.engine = engine
-        self.lanes = lanes
-        self.room = asyncio.Semaphore(engine.streams + 1)
-        self._device = ThreadPoolExecutor(max_workers=engine.streams, thread_name_prefix="encoder-device")
-        self._preparing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="encoder-prepare")
-        self._batches = 0
-
-    async def encode(self, texts: list[TokenIds]) -> tuple[Vectors, float]:
-        """The vectors, and how many seconds the device took."""
-        loop = asyncio.get_running_loop()
-        encoder = self.engine.encoder
-        self._batches += 1
-        try:
-            if self._batches <= self.engine.streams:
-                # Nothing to wait for: another thread would only cost its wake-up.
-                return await loop.run_in_executor(self._device, lambda: _run_on_device(encoder, encoder.encode_pre(texts)))
-            prepared = await loop.run_in_executor(self._preparing, encoder.encode_pre, texts)
-            return await loop.run_in_executor(self._device, _run_on_device, encoder, prepared)
-        finally:
-            self._batches -= 1
-
-    def stop(self) -> None:
-        """Let the threads end. A model that hangs must not keep the process from ending, so they are not waited for."""
-        self._device.shutdown(wait=False, cancel_futures=True)
-        self._preparing.shutdown(wait=False, cancel_futures=True)
+    lane: Lane
+    organisation_id: str
+    deadline: float | None
+    texts: int
+    held: int
 
 
 class Batcher:
     """Embeds token sequences of many callers in shared batches.
 
-    Nothing is admitted before `run` has engines. Every `submit` ends: with results, with an exception, or cancelled.
+    Nothing is admitted before `run` has engines. Every call ends: with results, with an exception, or cancelled.
     """
 
-    def __init__(self, limits: BatchLimits, observer: BatchObserver, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, limits: BatchLimits, observer: BatchObserver, clock: Callable[[], float] = time.monotonic, *, stall_seconds: float = 120.0
+    ) -> None:
+        """Put a queue in front of engines to come.
+
+        Args:
+            limits: sizes of batches and queue.
+            observer: hears what happens.
+            clock: what deadlines are on; seconds.
+            stall_seconds: a batch that takes so long, and far longer than batches of its size did, means that its device hangs.
+        """
         self._limits = limits
-        self._lines: list[_Line] = []
+        self._stall_seconds = stall_seconds
+        self._lines: list[Line] = []
         self._observer = observer
         self._clock = clock
         self._queue: BatchQueue[Embedded] = BatchQueue(limits, clock=clock, observer=observer)
         self._changed = asyncio.Event()
         self._batch_number = 0
-        self._tokens_per_second = _ASSUMED_TOKENS_PER_SECOND
         self._stopped = False
         self._in_flight: set[Item[Embedded]] = set()
 
@@ -109,24 +102,66 @@ class Batcher:
         seconds_left: float | None,
         wait_for_room: bool = False,
     ) -> list[Embedded | AppError]:
-        """Embed ``texts``; each gets its vector, or the error that concerns it alone.
+        """`admit` and `embed` for texts that are tokenised already."""
+        admitted = self.admit(
+            lane, organisation_id, texts=len(texts), tokens=sum(map(len, texts)), seconds_left=seconds_left, wait_for_room=wait_for_room
+        )
+        async with admitted as admission:
+            return await self.embed(admission, texts)
+
+    @asynccontextmanager
+    async def admit(
+        self, lane: Lane, organisation_id: str, *, texts: int, tokens: int, seconds_left: float | None, wait_for_room: bool = False
+    ) -> AsyncIterator[Admission]:
+        """Hold room for a call until the context is left, so that who is refused costs no more than the refusal.
 
         Args:
-            texts: token ids, special tokens included.
-            lane: how urgent they are.
-            organisation_id: whose turn they take.
+            lane: how urgent its texts are.
+            organisation_id: whose turn they take, and whose share of the lane.
+            texts: how many they are.
+            tokens: what they will cost, as well as that can be told.
             seconds_left: how long the caller waits; texts not begun by then are dropped.
-            wait_for_room: wait while the queue is full instead of being refused; for streams, whose sender is held back meanwhile.
+            wait_for_room: wait while there is none instead of being refused; for streams, whose sender is held back meanwhile.
 
         Raises:
-            AppError: EMBEDDER_BUSY, MODEL_NOT_READY, or MODEL_STOPPED; then nothing was queued.
+            AppError: EMBEDDER_BUSY, MODEL_NOT_READY, MODEL_STOPPED or DEADLINE_PASSED_IN_QUEUE; then nothing was queued.
         """
-        await self._admit(lane, sum(map(len, texts)), wait_for_room=wait_for_room)
+        deadline = None if seconds_left is None else self._clock() + seconds_left
+        admission = Admission(lane, organisation_id, deadline, texts, tokens)
+        try:
+            await self._wait_for_room(admission, seconds_left, wait=wait_for_room)
+            self._queue.hold(lane, organisation_id, tokens)
+            try:
+                yield admission
+            finally:
+                self._queue.hold(lane, organisation_id, -admission.held)
+                self._announce_change()
+        except BaseException as error:
+            if admission.texts:
+                self._observer.dropped(lane, self._why_unqueued(admission, error), admission.texts)
+            raise
+
+    async def embed(self, admission: Admission, texts: Sequence[TokenIds]) -> list[Embedded | AppError]:
+        """Embed an admitted call's texts; each gets its vector, or the error that concerns it alone.
+
+        Args:
+            admission: the call's, to be used once.
+            texts: token ids, special tokens included.
+
+        Raises:
+            AppError: MODEL_STOPPED; then nothing was queued.
+        """
+        if self._stopped:
+            raise errors.model_stopped()
         loop = asyncio.get_running_loop()
         now = self._clock()
-        deadline = None if seconds_left is None else now + seconds_left
-        items = [Item[Embedded](tokens, lane, organisation_id, deadline, now, loop.create_future()) for tokens in texts]
+        lane, organisation_id = admission.lane, admission.organisation_id
+        items = [Item[Embedded](tokens, lane, organisation_id, admission.deadline, now, loop.create_future()) for tokens in texts]
         self._queue.add(items)
+        queued = min(admission.held, sum(item.cost for item in items))
+        self._queue.hold(lane, organisation_id, -queued)
+        admission.held -= queued
+        admission.texts = 0
         self._announce_change()
         outcomes = await asyncio.gather(*(item.future for item in items), return_exceptions=True)
         return [_outcome(outcome) for outcome in outcomes]
@@ -135,9 +170,9 @@ class Batcher:
         """Feed ``engines`` until cancelled.
 
         Raises:
-            EncoderFailed: a device is lost; every waiting call has been told. The process should end.
+            EncoderFailed: a device is lost or hangs; every waiting call has been told. The process should end.
         """
-        self._lines = _lines(engines)
+        self._lines = open_lines(engines, stall_seconds=self._stall_seconds)
         try:
             async with asyncio.TaskGroup() as tasks:
                 for line in self._lines:
@@ -147,25 +182,48 @@ class Batcher:
         finally:
             self._stop()
 
-    async def _feed(self, line: _Line, tasks: asyncio.TaskGroup) -> None:
+    async def _feed(self, line: Line, tasks: asyncio.TaskGroup) -> None:
         while True:
             await line.room.acquire()
             batch = await self._next_batch(line)
             tasks.create_task(self._process(line, batch))
 
-    async def _admit(self, lane: Lane, tokens: int, *, wait_for_room: bool) -> None:
-        while True:
-            if self._stopped:
-                raise errors.model_stopped()
-            if not self._lines:
-                raise errors.model_not_ready()
-            if self._queue.has_room(lane, tokens):
-                return
-            if not wait_for_room:
-                raise errors.queue_full(round(max(1.0, self._queue.queued_tokens(lane) / self._tokens_per_second), 1))
-            await self._changed.wait()
+    async def _wait_for_room(self, admission: Admission, seconds_left: float | None, *, wait: bool) -> None:
+        try:
+            async with asyncio.timeout(seconds_left):
+                while excess := self._excess(admission):
+                    if not wait:
+                        raise errors.queue_full(self._retry_seconds(admission.lane, excess))
+                    await self._changed.wait()
+        except TimeoutError:
+            raise errors.deadline_passed_in_queue() from None
 
-    async def _next_batch(self, line: _Line) -> list[Item[Embedded]]:
+    def _excess(self, admission: Admission) -> int:
+        """By how many tokens a call does not fit; 0 when it does."""
+        if self._stopped:
+            raise errors.model_stopped()
+        if not self._lines:
+            raise errors.model_not_ready()
+        if self._is_late(admission):
+            raise errors.deadline_passed_in_queue()
+        return self._queue.excess(admission.lane, admission.organisation_id, admission.held)
+
+    def _retry_seconds(self, lane: Lane, excess: int) -> float:
+        """When ``excess`` tokens of the lane will have gone through the model, at its latest speed."""
+        seconds = excess / next(line.tokens_per_second for line in self._lines if lane in line.lanes)
+        return round(min(max(_SOONEST_RETRY_SECONDS, seconds), _LATEST_RETRY_SECONDS), 1)
+
+    def _is_late(self, admission: Admission) -> bool:
+        return admission.deadline is not None and admission.deadline <= self._clock()
+
+    def _why_unqueued(self, admission: Admission, error: BaseException) -> DropReason:
+        if self._is_late(admission):
+            return DropReason.DEADLINE_PASSED
+        if self._stopped:
+            return DropReason.STOPPED
+        return DropReason.CALLER_LEFT if isinstance(error, asyncio.CancelledError) else DropReason.REFUSED
+
+    async def _next_batch(self, line: Line) -> list[Item[Embedded]]:
         while not (batch := self._queue.next_batch(line.lanes)):
             await self._changed.wait()
         self._in_flight.update(batch)
@@ -177,7 +235,7 @@ class Batcher:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def _process(self, line: _Line, batch: list[Item[Embedded]]) -> None:
+    async def _process(self, line: Line, batch: list[Item[Embedded]]) -> None:
         try:
             await self._encode(line, batch)
         finally:
@@ -186,7 +244,7 @@ class Batcher:
             self._in_flight.difference_update(batch)
             line.room.release()
 
-    async def _encode(self, line: _Line, batch: list[Item[Embedded]]) -> None:
+    async def _encode(self, line: Line, batch: list[Item[Embedded]]) -> None:
         """Run one batch; when it fails, run its halves, so that one bad text or a lack of memory does not fail its neighbours."""
         begun = self._clock()
         try:
@@ -207,7 +265,6 @@ class Batcher:
     def _resolve(self, engine: Engine, batch: list[Item[Embedded]], vectors: Vectors, begun: float, seconds: float) -> None:
         self._batch_number += 1
         tokens = sum(item.cost for item in batch)
-        self._tokens_per_second = 0.9 * self._tokens_per_second + 0.1 * engine.streams * tokens / max(seconds, 1e-6)
         padded = len(batch) * max(item.cost for item in batch)
         self._observer.batch_encoded(
             texts=len(batch), tokens=tokens, padded_tokens=padded, budget_tokens=self._limits.batch_tokens, seconds=seconds
@@ -230,18 +287,6 @@ class Batcher:
         self._announce_change()
         for line in self._lines:
             line.stop()
-
-
-def _lines(engines: Engines) -> list[_Line]:
-    if engines.interactive is engines.bulk:
-        return [_Line(engines.bulk, (Lane.INTERACTIVE, Lane.BULK))]
-    return [_Line(engines.interactive, (Lane.INTERACTIVE,)), _Line(engines.bulk, (Lane.BULK,))]
-
-
-def _run_on_device(encoder: Encoder[Any, Any], prepared: Any) -> tuple[Vectors, float]:
-    began = time.perf_counter()
-    vectors = encoder.encode_post(encoder.encode_core(prepared))
-    return vectors, time.perf_counter() - began
 
 
 def _end(item: Item[Embedded], error: AppError) -> None:

@@ -7,7 +7,7 @@ waits nor runs anything.
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
@@ -17,6 +17,7 @@ from embedder.domain.encoding import TokenIds
 from embedder.errors import deadline_passed_in_queue
 
 Result = TypeVar("Result")
+_TURNS_IN_WINDOW = 64
 
 
 class Lane(IntEnum):
@@ -27,10 +28,11 @@ class Lane(IntEnum):
 
 
 class DropReason(StrEnum):
-    """Why an item never reached the model."""
+    """Why a text never reached the model."""
 
     CALLER_LEFT = "caller_left"
     DEADLINE_PASSED = "deadline_passed"
+    REFUSED = "refused"
     STOPPED = "stopped"
 
 
@@ -58,7 +60,7 @@ class Item(Generic[Result]):
 class QueueObserver(Protocol):
     """Hears what the queue does; for metrics."""
 
-    def dropped(self, lane: Lane, reason: DropReason) -> None: ...
+    def dropped(self, lane: Lane, reason: DropReason, texts: int = 1) -> None: ...
 
     def queued(self, lane: Lane, tokens: int) -> None: ...
 
@@ -70,7 +72,7 @@ class BatchLimits:
     Attributes:
         batch_tokens: padded cost of one batch, longest item x items. One item that is longer still makes a batch of its own.
         window_tokens: how much bulk work is sorted by length at a time. Larger pads less; smaller lets new work in sooner.
-        queue_tokens: what may wait in each lane before new work is refused.
+        queue_tokens: what may wait in each lane before new work is refused; see `BatchQueue.excess`.
     """
 
     batch_tokens: int = 2048
@@ -80,27 +82,50 @@ class BatchLimits:
 
 @dataclass(slots=True)
 class _LaneQueue(Generic[Result]):
-    """Waiting items by organisation, and the window that is being cut into batches (sorted, longest last)."""
+    """Waiting items by organisation, and the window that is being cut into batches (sorted, longest last).
+
+    Attributes:
+        tokens: what the items cost, and what is held for items to come.
+        shares: the same by organisation; who has nothing is not in it.
+        credits: tokens that an organisation whose turn it was could not use.
+    """
 
     window_tokens: int
     tokens: int = 0
+    shares: Counter[str] = field(default_factory=Counter)
+    credits: Counter[str] = field(default_factory=Counter)
     by_organisation: OrderedDict[str, deque[Item[Result]]] = field(default_factory=OrderedDict)
     window: list[Item[Result]] = field(default_factory=list)
 
+    def count(self, organisation_id: str, tokens: int) -> None:
+        """Add to what the organisation has here, or with a negative number take away from it."""
+        self.tokens += tokens
+        self.shares[organisation_id] += tokens
+        if not self.shares[organisation_id]:
+            del self.shares[organisation_id]
+
     def add(self, item: Item[Result]) -> None:
         self.by_organisation.setdefault(item.organisation_id, deque()).append(item)
-        self.tokens += item.cost
+        self.count(item.organisation_id, item.cost)
 
     def refill(self) -> None:
-        """Draw the next window, one item of each organisation in turn, so that a large queue cannot hold a small one up."""
+        """Draw the next window, as many tokens of each organisation in turn, so that a large queue cannot hold a small one up.
+
+        Source: deficit round robin, Shreedhar and Varghese 1996.
+        """
+        turn_tokens = max(1, self.window_tokens // _TURNS_IN_WINDOW)
         drawn = 0
         while self.by_organisation and drawn < self.window_tokens:
             organisation_id, items = self.by_organisation.popitem(last=False)
-            item = items.popleft()
+            credit = self.credits.pop(organisation_id, 0) + turn_tokens
+            while items and items[0].cost <= credit:
+                item = items.popleft()
+                credit -= item.cost
+                drawn += item.cost
+                self.window.append(item)
             if items:
                 self.by_organisation[organisation_id] = items
-            self.window.append(item)
-            drawn += item.cost
+                self.credits[organisation_id] = credit
         self.window.sort(key=lambda item: item.cost)
 
     def everything(self) -> Iterable[Item[Result]]:
@@ -125,12 +150,28 @@ class BatchQueue(Generic[Result]):
         }
 
     def queued_tokens(self, lane: Lane) -> int:
+        """What the items of a lane cost, and what is held for items to come."""
         return self._lanes[lane].tokens
 
-    def has_room(self, lane: Lane, tokens: int) -> bool:
-        """Whether ``tokens`` more may wait. An empty lane takes any amount, so that no call is too large for ever."""
-        waiting = self._lanes[lane].tokens
-        return waiting == 0 or waiting + tokens <= self._limits.queue_tokens
+    def excess(self, lane: Lane, organisation_id: str, tokens: int) -> int:
+        """How many tokens too many ``tokens`` more of an organisation would be; 0 when they may wait.
+
+        An organisation may have as much of a lane as is left free: alone it fills half, n of them fill all but 1 / (n + 1), and somebody
+        new always finds room. Who has nothing there may bring a call of any size, so that none is too large for ever.
+
+        Source: dynamic thresholds for a buffer that queues share, Choudhury and Hahne 1998.
+        """
+        queue = self._lanes[lane]
+        free = self._limits.queue_tokens - queue.tokens
+        mine = queue.shares.get(organisation_id, 0)
+        if not mine and free > 0:
+            return 0
+        return max(0, mine + tokens - free)
+
+    def hold(self, lane: Lane, organisation_id: str, tokens: int) -> None:
+        """Keep room for items that are still being made; give it back with a negative number."""
+        self._lanes[lane].count(organisation_id, tokens)
+        self._observer.queued(lane, self._lanes[lane].tokens)
 
     def add(self, items: Sequence[Item[Result]]) -> None:
         for item in items:
@@ -154,9 +195,12 @@ class BatchQueue(Generic[Result]):
     def drain(self) -> list[Item[Result]]:
         """Take out everything that waits; whoever calls ends the futures."""
         items = [item for queue in self._lanes.values() for item in queue.everything()]
+        for item in items:
+            self._lanes[item.lane].count(item.organisation_id, -item.cost)
         for lane, queue in self._lanes.items():
-            self._lanes[lane] = _LaneQueue(queue.window_tokens)
-            self._observer.queued(lane, 0)
+            queue.window.clear()
+            queue.by_organisation.clear()
+            self._observer.queued(lane, queue.tokens)
         return items
 
     def _cut(self, queue: _LaneQueue[Result]) -> list[Item[Result]]:
@@ -168,7 +212,7 @@ class BatchQueue(Generic[Result]):
             if batch and longest * (len(batch) + 1) > self._limits.batch_tokens:
                 break
             queue.window.pop()
-            queue.tokens -= item.cost
+            queue.count(item.organisation_id, -item.cost)
             if self._is_wanted(item):
                 batch.append(item)
             elif not batch:
@@ -177,11 +221,10 @@ class BatchQueue(Generic[Result]):
         return batch
 
     def _is_wanted(self, item: Item[Result]) -> bool:
-        if item.future.done():
-            self._observer.dropped(item.lane, DropReason.CALLER_LEFT)
-            return False
-        if item.deadline is not None and item.deadline <= self._clock():
+        late = item.deadline is not None and item.deadline <= self._clock()
+        if not late and not item.future.done():
+            return True
+        if not item.future.done():
             item.future.set_exception(deadline_passed_in_queue())
-            self._observer.dropped(item.lane, DropReason.DEADLINE_PASSED)
-            return False
-        return True
+        self._observer.dropped(item.lane, DropReason.DEADLINE_PASSED if late else DropReason.CALLER_LEFT)
+        return False

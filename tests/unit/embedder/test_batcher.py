@@ -49,8 +49,8 @@ class Silence:
         self.drops: list[DropReason] = []
         self.padding: list[tuple[int, int]] = []
 
-    def dropped(self, lane: Lane, reason: DropReason) -> None:
-        self.drops.append(reason)
+    def dropped(self, lane: Lane, reason: DropReason, texts: int = 1) -> None:
+        self.drops += [reason] * texts
 
     def queued(self, lane: Lane, tokens: int) -> None: ...
 

@@ -27,8 +27,8 @@ class Drops:
         self.reasons: list[tuple[Lane, DropReason]] = []
         self.tokens: dict[Lane, int] = {}
 
-    def dropped(self, lane: Lane, reason: DropReason) -> None:
-        self.reasons.append((lane, reason))
+    def dropped(self, lane: Lane, reason: DropReason, texts: int = 1) -> None:
+        self.reasons += [(lane, reason)] * texts
 
     def queued(self, lane: Lane, tokens: int) -> None:
         self.tokens[lane] = tokens
@@ -97,6 +97,14 @@ async def test_a_text_whose_caller_left_is_dropped_and_counted(bench: Bench) -> 
     assert bench.drops.reasons == [(Lane.BULK, DropReason.CALLER_LEFT)]
 
 
+async def test_a_text_whose_caller_left_when_its_time_was_over_counts_as_late(bench: Bench) -> None:
+    (late,) = bench.add(10, deadline=5.0)
+    late.future.cancel()
+    bench.clock.now = 6.0
+    assert bench.queue.next_batch() == []
+    assert bench.drops.reasons == [(Lane.BULK, DropReason.DEADLINE_PASSED)]
+
+
 async def test_a_text_whose_deadline_passed_is_refused_and_counted(bench: Bench) -> None:
     (late,) = bench.add(10, deadline=5.0)
     bench.clock.now = 5.0
@@ -107,19 +115,51 @@ async def test_a_text_whose_deadline_passed_is_refused_and_counted(bench: Bench)
     assert bench.drops.reasons == [(Lane.BULK, DropReason.DEADLINE_PASSED)]
 
 
-async def test_a_lane_with_room_for_less_than_asked_has_no_room(bench: Bench) -> None:
-    bench.add(*[50] * 9)
-    assert bench.queue.has_room(Lane.BULK, 50)
-    assert not bench.queue.has_room(Lane.BULK, 51)
+async def test_an_organisation_may_have_as_much_of_a_lane_as_is_left_free(bench: Bench) -> None:
+    bench.add(*[50] * 4)
+    assert bench.queue.excess(Lane.BULK, "a", 50) == 0
+    bench.add(50)
+    assert bench.queue.excess(Lane.BULK, "a", 1) == 1
+    assert bench.queue.excess(Lane.BULK, "b", 250) == 0
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.integers(1, 100)), max_size=200))
+async def test_somebody_new_always_finds_room_and_the_lane_never_holds_more_than_its_bound(calls: list[tuple[str, int]]) -> None:
+    bench = Bench(BatchLimits(100, 1_000, queue_tokens=1_000))
+    for organisation, tokens in calls:
+        if not bench.queue.excess(Lane.BULK, organisation, tokens):
+            bench.add(tokens, organisation=organisation)
+        assert bench.queue.excess(Lane.BULK, "new", 1) == 0 or bench.queue.queued_tokens(Lane.BULK) >= 1_000
+        assert bench.queue.queued_tokens(Lane.BULK) < 1_000 + 100
 
 
 async def test_bulk_work_never_fills_the_interactive_lane(bench: Bench) -> None:
     bench.add(*[50] * 10)
-    assert bench.queue.has_room(Lane.INTERACTIVE, 500)
+    assert bench.queue.excess(Lane.INTERACTIVE, "a", 500) == 0
 
 
-async def test_an_empty_lane_takes_a_call_of_any_size(bench: Bench) -> None:
-    assert bench.queue.has_room(Lane.BULK, 10**9)
+async def test_who_has_nothing_in_a_lane_may_bring_a_call_of_any_size(bench: Bench) -> None:
+    bench.add(50, organisation="b")
+    assert bench.queue.excess(Lane.BULK, "a", 10**9) == 0
+
+
+async def test_room_that_is_held_counts_until_it_is_given_back(bench: Bench) -> None:
+    bench.queue.hold(Lane.BULK, "a", 300)
+    assert bench.queue.excess(Lane.BULK, "a", 10) == 110
+    assert bench.drops.tokens[Lane.BULK] == 300
+    bench.queue.hold(Lane.BULK, "a", -300)
+    assert bench.queue.excess(Lane.BULK, "a", 500) == 0
+
+
+async def test_organisations_get_as_many_tokens_whatever_the_length_of_their_texts() -> None:
+    bench = Bench(BatchLimits(batch_tokens=100, window_tokens=640, queue_tokens=10**6))
+    bench.add(*[100] * 50, organisation="long")
+    bench.add(*[5] * 1_000, organisation="short")
+    tokens = {"long": 0, "short": 0}
+    while sum(tokens.values()) < 4_000:
+        for item in bench.queue.next_batch():
+            tokens[item.organisation_id] += item.cost
+    assert abs(tokens["long"] - tokens["short"]) <= 640
 
 
 async def test_tokens_leave_the_count_when_their_texts_leave_the_queue(bench: Bench) -> None:
