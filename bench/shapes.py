@@ -19,7 +19,7 @@ from bench.measuring import Figures, Latency, Timing, cpu_matmul_rate, gpu_matmu
 from bench.peers import sentence_transformer
 from bench.texts import passages, queries
 from embedder.adapters.transformers.checkpoint import PACKAGED_MODEL, model_folder, read_checkpoint
-from embedder.adapters.transformers.encoder import TransformersEncoder
+from embedder.adapters.transformers.packed import PackedEncoder
 from embedder.adapters.transformers.tokenizer import FastTokenizer
 from embedder.domain.encoding import Task, TokenIds
 
@@ -108,7 +108,7 @@ def shapes_table(device: str, *, quick: bool) -> Figures:
 def _measure(folder: Path, device: str, peak: float, *, texts: int, rounds: int) -> Figures:
     checkpoint = read_checkpoint(str(folder))
     tokenizer = FastTokenizer(checkpoint)
-    encoder = TransformersEncoder(checkpoint, device=device, bf16=True)
+    encoder = PackedEncoder(checkpoint, device=device, bf16=True)
     plain, half = (sentence_transformer(folder, device=device, dtype=dtype) for dtype in (torch.float32, torch.bfloat16))
     mixed = passages(texts, sentences=(1, 30))
     ids = tokenizer.tokenize(mixed, Task.PASSAGE)
@@ -136,7 +136,7 @@ def _measure(folder: Path, device: str, peak: float, *, texts: int, rounds: int)
     }
 
 
-def _encode(encoder: TransformersEncoder, ids: Sequence[TokenIds], budget_tokens: int = 16_384) -> None:
+def _encode(encoder: PackedEncoder, ids: Sequence[TokenIds], budget_tokens: int = 16_384) -> None:
     """All of them, sorted, in batches of the budget; waits until the vectors are on the host."""
     batch: list[TokenIds] = []
     for each in sorted(ids, key=len, reverse=True):
@@ -147,7 +147,7 @@ def _encode(encoder: TransformersEncoder, ids: Sequence[TokenIds], budget_tokens
     encoder.encode_post(encoder.encode_core(encoder.encode_pre(batch)))
 
 
-def _query(encoder: TransformersEncoder, tokenizer: FastTokenizer) -> Latency:
+def _query(encoder: PackedEncoder, tokenizer: FastTokenizer) -> Latency:
     seconds = []
     for text in queries(50):
         ids = tokenizer.tokenize([text], Task.QUERY)

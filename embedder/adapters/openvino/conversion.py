@@ -13,7 +13,7 @@ from embedder.adapters.openvino.graph import Reference
 from embedder.adapters.openvino.probes import PROBES
 from embedder.adapters.transformers.checkpoint import Checkpoint
 from embedder.adapters.transformers.encoder import PaddedBatch
-from embedder.adapters.transformers.loading import load_encoder
+from embedder.adapters.transformers.loading import load_reference
 from embedder.adapters.transformers.network import SentenceNetwork
 from embedder.adapters.transformers.tokenizer import FastTokenizer
 from embedder.domain.encoding import Task
@@ -32,7 +32,7 @@ def convert(checkpoint: Checkpoint, tokenizer: FastTokenizer, *, threads: int) -
         OpenVINOError: the network does something that has no counterpart.
         SelfTestError: the network's own vectors are wrong.
     """
-    encoder = load_encoder(checkpoint, tokenizer, device="cpu", precision="fp32", threads=threads)
+    encoder, _ = load_reference(checkpoint, tokenizer, device="cpu", threads=threads)
     probes = [ids[:_LONGEST_PROBE_TOKENS] for ids in tokenizer.tokenize(PROBES, Task.PASSAGE)]
     alone = [encoder.encode_post(encoder.encode_core(encoder.encode_pre([ids]))) for ids in probes]
     try:
