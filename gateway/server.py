@@ -22,6 +22,7 @@ from gateway.adapters.accounts import PostgresAccounts, open_pool
 from gateway.adapters.answers import GeneratorAnswers
 from gateway.adapters.collections import IngestorCollections
 from gateway.adapters.documents import IngestorDocuments
+from gateway.adapters.embeddings import RemoteEmbedder
 from gateway.adapters.health import PeerHealth
 from gateway.adapters.index import EmbedderIndex
 from gateway.adapters.jobs import IngestorJobs
@@ -38,7 +39,7 @@ from gateway.http.listener import listening
 from gateway.http.problems import ProblemMiddleware
 from gateway.http.request_context import RequestContextMiddleware
 from gateway.http.services import Services
-from gateway.routes import accounts, ask, collections, documents, jobs, models, passages, search, system
+from gateway.routes import accounts, ask, collections, documents, embeddings, jobs, models, openai_models, passages, search, system
 from gateway.settings import GatewaySettings
 from shared.errors import AppError
 from shared.paging import PageTokens
@@ -46,7 +47,7 @@ from shared.rpc.caller_signing import CallerSigner
 from shared.rpc.channel import open_channel
 
 log = structlog.get_logger()
-_ROUTERS = (search, ask, collections, documents, jobs, passages, models, accounts, system)
+_ROUTERS = (search, ask, collections, documents, jobs, passages, models, embeddings, openai_models, accounts, system)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +140,7 @@ async def _open_services(settings: GatewaySettings, stack: AsyncExitStack) -> Se
         passages=pieces,
         search=searching,
         ask=Ask(searching, answers),
+        embedder=RemoteEmbedder(embedder, timeouts.embed_seconds),
         embedding_models=index,
         language_models=answers,
         readiness=Readiness({"accounts": store.is_ready, **probes}),

@@ -30,6 +30,7 @@ class Timeouts(SettingsGroup):
     rpc_seconds: Annotated[float, Field(gt=0, description="One call to another service.")] = 30.0
     upload_seconds: Annotated[float, Field(gt=0, description="Handing one upload or one batch to the ingestor.")] = 900.0
     answer_seconds: Annotated[float, Field(gt=0, description="One answer, from the first word to the last.")] = 180.0
+    embed_seconds: Annotated[float, Field(gt=0, description="One request for embeddings, waiting for its turn included.")] = 300.0
     wait_seconds: Annotated[float, Field(gt=0, description="How long `?wait=true` waits before it answers 202.")] = 60.0
     watch_seconds: Annotated[float, Field(gt=0, description="Longest stream of job events.")] = 3600.0
     heartbeat_seconds: Annotated[float, Field(gt=0, description="Silence on an event stream after which a comment is sent.")] = 15.0

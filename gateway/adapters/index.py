@@ -39,7 +39,8 @@ class EmbedderIndex:
     async def embedding_models(self) -> tuple[Sequence[EmbeddingModel], str]:
         with calling("embedder"):
             response = await self._embedding.ListModels(embedding_pb2.ListModelsRequest(), timeout=self._timeout)
-        return [_to_model(model) for model in response.models], response.current_model
+        embedding = [model for model in response.models if model.kind != embedding_pb2.MODEL_KIND_RERANKER]
+        return [_to_model(model) for model in embedding], response.current_model
 
 
 def _to_model(message: embedding_pb2.Model) -> EmbeddingModel:

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from gateway.http.authentication import PROTECTED
+from gateway.http.openai_errors import OPENAI_PREFIX, OpenAIError
 from gateway.http.problems import MEDIA_TYPE, Problem
 from gateway.schemas.documents import DocumentInput
 
@@ -18,7 +19,7 @@ Takes in documents and answers questions over them with evidence.
 
 * **Authentication**: `Authorization: Bearer lk_…`. `POST /api/v1/api-keys` makes keys.
 * **Errors** are `application/problem+json` (RFC 9457): switch on `reason`, show `detail`, quote `request_id`.
-  `Retry-After` says when to try again.
+  `Retry-After` says when to try again. Under `/v1/`, which OpenAI's clients call, they have OpenAI's shape instead.
 * **Lists** take `page_size` and `page_token` and return `items` and `next_page_token`.
 * **Streams** are server-sent events with names, and comments in between that keep the connection awake.
 * Every response has the header `X-Request-Id`, under which every service logs the request; send your own to follow it.
@@ -31,6 +32,7 @@ TAGS: Final = [
     {"name": "jobs", "description": "Work that outlives the request that asked for it."},
     {"name": "passages", "description": "The pieces of documents that searches find and answers cite."},
     {"name": "models", "description": "What can embed and what can answer."},
+    {"name": "openai", "description": "What OpenAI's own clients can call: give them this address with `/v1` and an API key."},
     {"name": "accounts", "description": "Organisations and their API keys."},
     {"name": "system", "description": "Health and measurements; without authentication."},
 ]
@@ -47,6 +49,7 @@ _WITH_BODY: Final = {408: "The body stopped coming.", 413: "The body is too larg
 _WITH_NAME: Final = {404: "There is no such resource, or none that the key may know of."}
 _SUCCESS: Final = {"200": "As asked.", "201": "Made.", "202": "Safely taken in; the work goes on.", "204": "Done."}
 _PROBLEM: Final = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+_OPENAI_ERROR: Final = {"application/json": {"schema": {"$ref": "#/components/schemas/OpenAIError"}}}
 
 
 def document(app: FastAPI) -> dict[str, Any]:
@@ -71,7 +74,7 @@ def _complete_components(components: dict[str, Any]) -> None:
     schemas = components["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)  # we answer with Problem instead
-    for model in (Problem, DocumentInput):
+    for model in (Problem, OpenAIError, DocumentInput):
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(schema.pop("$defs", {}))
         schemas[model.__name__] = schema
@@ -97,5 +100,5 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
         responses.setdefault(str(status), {"description": description})
     for status, response in responses.items():
         if int(status) >= HTTPStatus.BAD_REQUEST and "content" not in response:
-            response["content"] = _PROBLEM
+            response["content"] = _OPENAI_ERROR if path.startswith(OPENAI_PREFIX) else _PROBLEM
     operation["responses"] = dict(sorted(responses.items()))

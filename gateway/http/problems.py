@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem+json."""
+"""Errors as RFC 9457 problem+json, and to OpenAI's clients in OpenAI's shape."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import CLIENT_CLOSED_REQUEST, http_status
+from gateway.http.openai_errors import OPENAI_PREFIX, openai_error
 from shared.errors import AppError, FieldViolation, Status
 from shared.request_id import current_request_id
 from shared.rpc.status import INTERNAL_MESSAGE
@@ -82,21 +83,29 @@ def problem_of(error: AppError) -> Problem:
     )
 
 
-def problem_response(error: AppError, headers: Mapping[str, str] | None = None) -> Response:
-    sent = dict(headers or {})
+def error_response(scope: Scope, error: AppError) -> Response:
+    """The response that tells ``error`` to whoever sent the request of ``scope``."""
+    headers = {}
     if error.retry_after_seconds is not None:
-        sent["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
     if error.status is Status.UNAUTHENTICATED:
-        sent["WWW-Authenticate"] = 'Bearer realm="lectern"'
-    problem = problem_of(error)
-    return Response(problem.model_dump_json(), status_code=problem.status, headers=sent, media_type=MEDIA_TYPE)
+        headers["WWW-Authenticate"] = 'Bearer realm="lectern"'
+    return _response(scope, problem_of(error), headers)
 
 
-async def handle(_request: Request, error: Exception) -> Response:
+def _response(scope: Scope, problem: Problem, headers: Mapping[str, str] | None) -> Response:
+    if scope["path"].startswith(OPENAI_PREFIX):
+        field = problem.errors[0].field if problem.errors else None
+        shaped = openai_error(problem.status, problem.detail, problem.reason, field)
+        return Response(shaped.model_dump_json(), status_code=problem.status, headers=headers, media_type="application/json")
+    return Response(problem.model_dump_json(), status_code=problem.status, headers=headers, media_type=MEDIA_TYPE)
+
+
+async def handle(request: Request, error: Exception) -> Response:
     """The response to whatever a route raised."""
     if isinstance(error, HTTPException):
-        return _routing_problem(error)
-    return problem_response(to_app_error(error))
+        return _response(request.scope, _routing_problem(error), error.headers)
+    return error_response(request.scope, to_app_error(error))
 
 
 def to_app_error(error: Exception) -> AppError:
@@ -122,11 +131,10 @@ def _violation(fault: Mapping[str, Any]) -> FieldViolation:
     return FieldViolation(f"{place}.{unknown}" if unknown else place, str(fault["msg"]).removeprefix("Value error, "))
 
 
-def _routing_problem(error: HTTPException) -> Response:
+def _routing_problem(error: HTTPException) -> Problem:
     status = HTTPStatus(error.status_code)
     reason, detail = _ROUTING.get(status, (status.name, error.detail))
-    problem = Problem(title=status.phrase, status=status, detail=detail, reason=reason, request_id=current_request_id())
-    return Response(problem.model_dump_json(), status_code=status, headers=error.headers, media_type=MEDIA_TYPE)
+    return Problem(title=status.phrase, status=status, detail=detail, reason=reason, request_id=current_request_id())
 
 
 def _title(status: int) -> str:
@@ -155,7 +163,7 @@ class ProblemMiddleware:
         except ClientDisconnect:
             log.info("client_left")
         except Exception as error:  # noqa: BLE001  # the last wall: whatever it is, the caller gets a problem and we a traceback
-            response = problem_response(to_app_error(error))
+            response = error_response(scope, to_app_error(error))
             if not started:  # otherwise the server cuts the connection, which tells the client that the body is not whole
                 await response(scope, receive, send)
 

@@ -14,6 +14,7 @@ from gateway.domain.ask import Ask
 from gateway.domain.authentication import Authenticator
 from gateway.domain.collections import Collections
 from gateway.domain.documents import Documents
+from gateway.domain.embeddings import Embedder
 from gateway.domain.jobs import Jobs
 from gateway.domain.models import EmbeddingModels, LanguageModels
 from gateway.domain.passages import Passages
@@ -35,6 +36,7 @@ class Services:
     passages: Passages
     search: Search
     ask: Ask
+    embedder: Embedder
     embedding_models: EmbeddingModels
     language_models: LanguageModels
     readiness: Readiness

@@ -29,6 +29,7 @@ class EmbedderProcess:
 
     def __init__(self, folder: Path, milvus_uri: str, *, command: Sequence[str] = ("-m", "embedder"), **environment: str) -> None:
         key = secrets.token_hex(32)
+        self.key = key
         self.signer = CallerSigner(key.encode())
         self.target = f"127.0.0.1:{free_port()}"
         self.log = folder / f"embedder-{secrets.token_hex(4)}.log"
