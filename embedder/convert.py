@@ -14,7 +14,7 @@ from embedder.domain.embedding import EmbeddedTexts, Model, ModelState, leading_
 from embedder.domain.encoding import Task, TokenIds
 from embedder.domain.filters import AllOf, AnyOf, Filter, NoneOf, Operator, Scope, check_size, comparison
 from embedder.domain.indexing import IndexedBatch
-from embedder.domain.passages import JsonValue, Passage, PassageAttributes
+from embedder.domain.passages import HeldPassage, JsonValue, Passage, PassageAttributes
 from embedder.domain.search import Hit, Mode, SearchRequest, SearchResult
 from lectern.embedder.v1 import embedding_pb2, index_pb2, vectors_pb2
 from shared import vectors
@@ -121,6 +121,7 @@ def passages(messages: Iterable[index_pb2.Passage]) -> list[Passage]:
             text=message.text,
             context=message.context,
             take_vector_from=message.take_vector_from,
+            fingerprint=message.fingerprint,
             attributes=_attributes(position, message.attributes),
         )
         for position, message in enumerate(messages)
@@ -134,6 +135,16 @@ def indexed_batch(batch: IndexedBatch, model_name: str) -> index_pb2.IndexPassag
         reused_count=batch.reused_count,
         rejected=[index_pb2.RejectedPassage(passage_id=each.passage_id, reason=each.reason) for each in batch.rejected],
         model=model_name,
+    )
+
+
+def held_passage(held: HeldPassage) -> index_pb2.IndexedPassage:
+    return index_pb2.IndexedPassage(
+        passage_id=held.passage_id,
+        document_id=held.document_id,
+        generation=held.generation,
+        collection_id=held.collection_id,
+        fingerprint=held.fingerprint,
     )
 
 

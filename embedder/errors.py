@@ -85,6 +85,14 @@ def too_many_ids(count: int, maximum: int) -> AppError:
     return invalid_argument("TOO_MANY_IDS", f"A call checks at most {maximum} passage ids, not {count}. Split it.", field="passage_ids")
 
 
+def page_too_large(size: int, maximum: int) -> AppError:
+    return invalid_argument("PAGE_SIZE_OUT_OF_RANGE", f"page_size must be at most {maximum}, not {size}.", field="page_size")
+
+
+def services_only() -> AppError:
+    return AppError("SERVICES_ONLY", Status.PERMISSION_DENIED, "Only a service may ask for what concerns every organisation.")
+
+
 def missing_field(field: str) -> AppError:
     return invalid_argument("MISSING_FIELD", f"{field} must be given.", field=field)
 

@@ -20,6 +20,11 @@ class Caller:
     subject: str
     principals: tuple[str, ...] = ()
 
+    @property
+    def is_service(self) -> bool:
+        """Whether a service acts of its own accord, and not for somebody."""
+        return self.subject.startswith("service:")
+
 
 _current: ContextVar[Caller] = ContextVar("caller")
 

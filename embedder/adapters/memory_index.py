@@ -10,7 +10,16 @@ from embedder.domain.analysis.query import Query
 from embedder.domain.bm25 import Bm25, TermStatistics
 from embedder.domain.encoding import Vectors
 from embedder.domain.filters import AllOf, AnyOf, Comparison, Filter, NoneOf, Operator, Scope
-from embedder.domain.passages import Candidate, IndexedPassage, JsonValue, PassageAttributes
+from embedder.domain.passages import (
+    Candidate,
+    Deleted,
+    Generations,
+    HeldPassage,
+    IndexedPassage,
+    JsonValue,
+    Passage,
+    PassageAttributes,
+)
 
 
 class MemoryIndex:
@@ -46,16 +55,22 @@ class MemoryIndex:
         held = self._rows(organisation_id)
         return [passage_id for passage_id in passage_ids if passage_id not in held]
 
-    async def delete_document(self, organisation_id: str, document_id: str, before_generation: int | None) -> tuple[int, int]:
+    async def delete_document(self, organisation_id: str, document_id: str, generations: Generations) -> Deleted:
+        rows = self._rows(organisation_id).values()
+        doomed = [row.passage for row in rows if row.passage.document_id == document_id and row.passage.generation in generations]
+        return await self.delete_passages(organisation_id, [passage.passage_id for passage in doomed])
+
+    async def delete_passages(self, organisation_id: str, passage_ids: Sequence[str]) -> Deleted:
         rows = self._rows(organisation_id)
-        doomed = [
-            passage_id
-            for passage_id, row in rows.items()
-            if row.passage.document_id == document_id and (before_generation is None or row.passage.generation < before_generation)
-        ]
-        for passage_id in doomed:
-            del rows[passage_id]
-        return len(doomed), 0
+        return Deleted(sum(rows.pop(passage_id, None) is not None for passage_id in passage_ids), 0)
+
+    async def scan(self, organisation_id: str, after: str, limit: int) -> list[HeldPassage]:
+        rows = self._rows(organisation_id)
+        following = sorted(passage_id for passage_id in rows if passage_id > after)[:limit]
+        return [_held(rows[passage_id].passage) for passage_id in following]
+
+    async def organisations(self) -> list[str]:
+        return [organisation_id for organisation_id, rows in self._organisations.items() if rows]
 
     async def count(self, organisation_id: str, collection_id: str | None) -> int:
         rows = self._rows(organisation_id).values()
@@ -83,6 +98,11 @@ class MemoryIndex:
 
 def _candidate(row: IndexedPassage, *, cosine: float | None = None, vector: Vectors | None = None) -> Candidate:
     return Candidate(row.passage.passage_id, row.passage.document_id, row.passage.generation, row.terms, cosine, vector)
+
+
+def _held(passage: Passage) -> HeldPassage:
+    collection_id = passage.attributes.collection_id
+    return HeldPassage(passage.passage_id, passage.document_id, passage.generation, collection_id, passage.fingerprint)
 
 
 def _best(scored: list[tuple[IndexedPassage, float]], limit: int) -> list[tuple[IndexedPassage, float]]:

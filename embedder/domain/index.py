@@ -7,11 +7,11 @@ from typing import Protocol
 
 from embedder.domain.encoding import Vectors
 from embedder.domain.filters import Scope
-from embedder.domain.passages import Candidate, IndexedPassage
+from embedder.domain.passages import Candidate, Deleted, Generations, HeldPassage, IndexedPassage
 
 
 class VectorIndex(Protocol):
-    """Passages by organisation; no method sees or touches another organisation's.
+    """Passages by organisation; no method but `organisations` sees or touches another organisation's.
 
     Every method raises AppError INDEX_UNAVAILABLE when the store does not answer, and INDEX_OF_OTHER_MODEL when its vectors are not ours.
     """
@@ -49,12 +49,20 @@ class VectorIndex(Protocol):
         """Those of ``passage_ids`` that are not held. Sees every write that has returned."""
         ...
 
-    async def delete_document(self, organisation_id: str, document_id: str, before_generation: int | None) -> tuple[int, int]:
-        """Delete a document's rows, or those of older generations.
+    async def delete_document(self, organisation_id: str, document_id: str, generations: Generations) -> Deleted:
+        """Delete a document's rows of these generations, and look again."""
+        ...
 
-        Returns:
-            Rows that stood before, and rows that are still there on looking again.
-        """
+    async def delete_passages(self, organisation_id: str, passage_ids: Sequence[str]) -> Deleted:
+        """Delete rows by their passage ids, and look again."""
+        ...
+
+    async def scan(self, organisation_id: str, after: str, limit: int) -> list[HeldPassage]:
+        """The next ``limit`` rows after the passage id ``after``, in the order of their ids. Sees every write that has returned."""
+        ...
+
+    async def organisations(self) -> list[str]:
+        """Every organisation that has a row, in no order. Sees every write that has returned."""
         ...
 
     async def count(self, organisation_id: str, collection_id: str | None) -> int:

@@ -22,8 +22,11 @@ from shared.errors import AppError
 
 MAX_PASSAGES = 512
 MAX_PASSAGE_IDS = 16_384
+SCAN_PASSAGES = 1_024
+MAX_SCAN_PASSAGES = 4_096
 MAX_ID_CHARACTERS = 128
 MAX_ATTRIBUTE_CHARACTERS = 1_024
+MAX_FINGERPRINT_CHARACTERS = 64
 # Milvus holds 65,536 bytes of JSON in a row.
 MAX_METADATA_BYTES = 60_000
 # One request is written while the next is at the model and a third is being taken in.
@@ -140,6 +143,9 @@ def _check(passages: Sequence[Passage]) -> None:
                 raise errors.invalid_passage(
                     position, f"attributes.{name}", f"{name} is longer than {MAX_ATTRIBUTE_CHARACTERS} characters."
                 )
+        if len(passage.fingerprint) > MAX_FINGERPRINT_CHARACTERS:
+            problem = f"fingerprint is longer than {MAX_FINGERPRINT_CHARACTERS} characters."
+            raise errors.invalid_passage(position, "fingerprint", problem)
         if len(json.dumps(attributes.metadata)) > MAX_METADATA_BYTES:
             raise errors.invalid_passage(position, "attributes.metadata", f"metadata is longer than {MAX_METADATA_BYTES} bytes of JSON.")
         if not passage.text.strip():

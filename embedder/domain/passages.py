@@ -40,6 +40,7 @@ class Passage:
     Attributes:
         context: words put before ``text`` for both arms, such as title and headings.
         take_vector_from: id of a passage with the same text and context, whose vector may be taken over; empty for none.
+        fingerprint: tells the caller this content and these attributes from others; kept and given back.
     """
 
     passage_id: str
@@ -49,6 +50,7 @@ class Passage:
     attributes: PassageAttributes
     context: str = ""
     take_vector_from: str = ""
+    fingerprint: str = ""
 
     @property
     def searchable_text(self) -> str:
@@ -67,6 +69,41 @@ class IndexedPassage:
     passage: Passage
     vector: Vectors
     terms: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeldPassage:
+    """What the index knows of a passage, without its vector and terms."""
+
+    passage_id: str
+    document_id: str
+    generation: int
+    collection_id: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """Rows that stood before, and those that a strong read still found afterwards."""
+
+    count: int
+    remaining: int
+
+
+@dataclass(frozen=True, slots=True)
+class Generations:
+    """Some generations of a document.
+
+    Attributes:
+        before: only those below this one; None for any.
+        kept: but not these.
+    """
+
+    before: int | None = None
+    kept: tuple[int, ...] = ()
+
+    def __contains__(self, generation: int) -> bool:
+        return (self.before is None or generation < self.before) and generation not in self.kept
 
 
 @dataclass(frozen=True, slots=True)

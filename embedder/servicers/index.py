@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -11,7 +11,8 @@ import grpc
 from embedder import convert, errors
 from embedder.domain.encoding import EncoderSpec
 from embedder.domain.index import VectorIndex
-from embedder.domain.indexing import MAX_PASSAGE_IDS, PassageIndexer
+from embedder.domain.indexing import MAX_PASSAGE_IDS, MAX_SCAN_PASSAGES, SCAN_PASSAGES, PassageIndexer
+from embedder.domain.passages import Generations
 from embedder.domain.search import PassageSearch
 from lectern.embedder.v1 import index_pb2, index_pb2_grpc
 from shared.caller import current_caller
@@ -48,8 +49,7 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
         request: index_pb2.FindMissingPassagesRequest,
         context: Context,
     ) -> index_pb2.FindMissingPassagesResponse:
-        if len(request.passage_ids) > MAX_PASSAGE_IDS:
-            raise errors.too_many_ids(len(request.passage_ids), MAX_PASSAGE_IDS)
+        _check_ids(request.passage_ids)
         missing = await self._index.find_missing(current_caller().organisation_id, request.passage_ids)
         return index_pb2.FindMissingPassagesResponse(missing_passage_ids=missing)
 
@@ -60,10 +60,37 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
     ) -> index_pb2.DeleteDocumentResponse:
         if not request.document_id:
             raise errors.missing_field("document_id")
-        deleted, remaining = await self._index.delete_document(
-            current_caller().organisation_id, request.document_id, request.before_generation or None
-        )
-        return index_pb2.DeleteDocumentResponse(deleted_count=deleted, remaining_count=remaining)
+        generations = Generations(request.before_generation or None, tuple(request.keep_generations))
+        deleted = await self._index.delete_document(current_caller().organisation_id, request.document_id, generations)
+        return index_pb2.DeleteDocumentResponse(deleted_count=deleted.count, remaining_count=deleted.remaining)
+
+    async def DeletePassages(
+        self,
+        request: index_pb2.DeletePassagesRequest,
+        context: Context,
+    ) -> index_pb2.DeletePassagesResponse:
+        _check_ids(request.passage_ids)
+        deleted = await self._index.delete_passages(current_caller().organisation_id, request.passage_ids)
+        return index_pb2.DeletePassagesResponse(deleted_count=deleted.count, remaining_count=deleted.remaining)
+
+    async def ScanPassages(
+        self,
+        request: index_pb2.ScanPassagesRequest,
+        context: Context,
+    ) -> index_pb2.ScanPassagesResponse:
+        if request.page_size > MAX_SCAN_PASSAGES:
+            raise errors.page_too_large(request.page_size, MAX_SCAN_PASSAGES)
+        held = await self._index.scan(current_caller().organisation_id, request.after_passage_id, request.page_size or SCAN_PASSAGES)
+        return index_pb2.ScanPassagesResponse(passages=[convert.held_passage(each) for each in held])
+
+    async def ListIndexedOrganisations(
+        self,
+        request: index_pb2.ListIndexedOrganisationsRequest,
+        context: Context,
+    ) -> index_pb2.ListIndexedOrganisationsResponse:
+        if not current_caller().is_service:
+            raise errors.services_only()
+        return index_pb2.ListIndexedOrganisationsResponse(organisation_ids=await self._index.organisations())
 
     async def GetIndexStatistics(
         self,
@@ -74,3 +101,8 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
         return index_pb2.GetIndexStatisticsResponse(
             passage_count=count, model=self._model, physical_collection=self._index.physical_collection
         )
+
+
+def _check_ids(passage_ids: Sequence[str]) -> None:
+    if len(passage_ids) > MAX_PASSAGE_IDS:
+        raise errors.too_many_ids(len(passage_ids), MAX_PASSAGE_IDS)

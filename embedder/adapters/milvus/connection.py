@@ -16,7 +16,7 @@ from pymilvus import MilvusClient
 from pymilvus.exceptions import MilvusException
 
 from embedder import errors
-from embedder.adapters.milvus.schema import create_collection, physical_name
+from embedder.adapters.milvus.schema import FINGERPRINT, create_collection, physical_name
 from embedder.domain.encoding import EncoderSpec
 
 log = structlog.get_logger()
@@ -42,6 +42,8 @@ class MilvusConnection:
         self.alias = alias
         self.physical_collection = physical_name(alias, spec)
         self.lite = False
+        # Collections that were made before there were fingerprints have no column for them.
+        self.has_fingerprints = False
         self._uri = uri
         self._token = token
         self._spec = spec
@@ -109,6 +111,8 @@ class MilvusConnection:
         elif behind_alias != self.physical_collection:
             raise errors.index_of_other_model(behind_alias, self.physical_collection)
         client.load_collection(self.physical_collection, timeout=_ADMINISTRATION_SECONDS)
+        described = client.describe_collection(self.physical_collection, timeout=CONNECT_SECONDS)
+        self.has_fingerprints = any(field["name"] == FINGERPRINT for field in described["fields"])
 
 
 def _was_answered(error: Exception) -> bool:

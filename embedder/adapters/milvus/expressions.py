@@ -7,9 +7,10 @@ value can end its literal.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from embedder.domain.filters import FIELDS, AllOf, AnyOf, Comparison, FieldType, Filter, NoneOf, Operator, Scope, Value
+from embedder.domain.passages import Generations
 
 # Stands for a time that the source did not give. Below every real one, and far from the end of the 64 bits.
 NO_TIME = -(2**62)
@@ -24,6 +25,11 @@ def row_key(organisation_id: str, passage_id: str) -> str:
 def passage_id(key: str) -> str:
     """The passage id that a primary key was made of."""
     return key.partition("/")[2]
+
+
+def organisation_of(key: str) -> str:
+    """The organisation that a primary key was made of."""
+    return unquote(key.partition("/")[0])
 
 
 def literal(value: Value) -> str:
@@ -74,12 +80,30 @@ def of_slice(organisation_id: str, share: float, *, start: float) -> str:
     return of_organisation(organisation_id, "row_key >= {} and row_key < {}".format(*bounds))
 
 
-def of_document(organisation_id: str, document_id: str, before_generation: int | None) -> str:
-    """The organisation's rows of one document, all or those of older generations."""
+def of_document(organisation_id: str, document_id: str, generations: Generations) -> str:
+    """The organisation's rows of some generations of one document."""
     conditions = [f"document_id == {literal(document_id)}"]
-    if before_generation is not None:
-        conditions.append(f"generation < {before_generation}")
+    if generations.before is not None:
+        conditions.append(f"generation < {generations.before}")
+    if generations.kept:
+        conditions.append(f"generation not in {literals(generations.kept)}")
     return of_organisation(organisation_id, *conditions)
+
+
+def following(organisation_id: str, after: str) -> str:
+    """The organisation's rows after the passage id ``after``, in the order of their keys."""
+    first, last = literal(row_key(organisation_id, after)), literal(_end_of_keys(organisation_id))
+    return of_organisation(organisation_id, f"row_key > {first} and row_key < {last}")
+
+
+def beyond(organisation_id: str) -> str:
+    """The rows whose keys are behind all of the organisation's."""
+    return f"row_key >= {literal(_end_of_keys(organisation_id))}"
+
+
+def _end_of_keys(organisation_id: str) -> str:
+    # The character that follows the separator.
+    return row_key(organisation_id, "")[:-1] + chr(ord("/") + 1)
 
 
 def condition(filter_: Filter) -> str:

@@ -12,10 +12,10 @@ from pymilvus import MilvusClient
 from embedder.adapters.milvus import expressions
 from embedder.adapters.milvus.connection import MilvusConnection
 from embedder.adapters.milvus.lite import LiteGate
-from embedder.adapters.milvus.schema import to_row, unit
+from embedder.adapters.milvus.schema import FINGERPRINT, to_row, unit
 from embedder.domain.encoding import EncoderSpec, Vectors
 from embedder.domain.filters import Scope
-from embedder.domain.passages import Candidate, IndexedPassage
+from embedder.domain.passages import Candidate, Deleted, Generations, HeldPassage, IndexedPassage
 from shared.errors import AppError
 
 Part = TypeVar("Part")
@@ -46,7 +46,10 @@ class MilvusIndex:
         for part in _parts(rows, _ROWS_AT_ONCE):
 
             def write(client: MilvusClient, part: Sequence[IndexedPassage] = part) -> None:
-                client.upsert(self._alias, [to_row(organisation_id, row) for row in part], timeout=_WRITE_SECONDS)
+                fingerprints = self._connection.has_fingerprints
+                client.upsert(
+                    self._alias, [to_row(organisation_id, row, fingerprints=fingerprints) for row in part], timeout=_WRITE_SECONDS
+                )
 
             await self._gate.write(self._connection.call(write), rows=len(part))
 
@@ -77,17 +80,34 @@ class MilvusIndex:
         held = {expressions.passage_id(row["row_key"]) for row in rows}
         return [passage_id for passage_id in passage_ids if passage_id not in held]
 
-    async def delete_document(self, organisation_id: str, document_id: str, before_generation: int | None) -> tuple[int, int]:
-        expression = expressions.of_document(organisation_id, document_id, before_generation)
+    async def delete_document(self, organisation_id: str, document_id: str, generations: Generations) -> Deleted:
+        expression = expressions.of_document(organisation_id, document_id, generations)
         before = await self._count(expression)
         if before == 0:
-            return 0, 0
+            return Deleted(0, 0)
+        await self._delete(expression)
+        return Deleted(before, await self._count(expression))
 
-        def delete(client: MilvusClient) -> None:
-            client.delete(self._alias, filter=expression, timeout=_WRITE_SECONDS)
+    async def delete_passages(self, organisation_id: str, passage_ids: Sequence[str]) -> Deleted:
+        before = len(await self._fetch(organisation_id, passage_ids, ["row_key"], strong=True))
+        for part in _parts(passage_ids, _IDS_AT_ONCE):
+            await self._delete(expressions.of_passages(organisation_id, part))
+        return Deleted(before, len(await self._fetch(organisation_id, passage_ids, ["row_key"], strong=True)))
 
-        await self._gate.write(self._connection.call(delete), rows=0)
-        return before, await self._count(expression)
+    async def scan(self, organisation_id: str, after: str, limit: int) -> list[HeldPassage]:
+        columns = ["row_key", "document_id", "generation", "collection_id"]
+        if await self._connection.call(lambda _: self._connection.has_fingerprints):
+            columns.append(FINGERPRINT)
+        rows = await self._query_in_order(expressions.following(organisation_id, after), columns, limit)
+        return [_held(row) for row in rows]
+
+    async def organisations(self) -> list[str]:
+        found: list[str] = []
+        expression = 'row_key >= ""'
+        while rows := await self._query_in_order(expression, ["row_key"], 1):
+            found.append(expressions.organisation_of(rows[0]["row_key"]))
+            expression = expressions.beyond(found[-1])
+        return found
 
     async def count(self, organisation_id: str, collection_id: str | None) -> int:
         conditions = () if collection_id is None else (f"collection_id == {expressions.literal(collection_id)}",)
@@ -137,6 +157,32 @@ class MilvusIndex:
         async with self._gate.reading():
             return await self._connection.call(query)
 
+    async def _query_in_order(self, expression: str, columns: list[str], limit: int) -> list[dict[str, Any]]:
+        """The first ``limit`` rows by their keys, asked for as the client's own iterator does; otherwise they come in no order."""
+
+        def query(client: MilvusClient) -> list[dict[str, Any]]:
+            return list(
+                client.query(
+                    self._alias,
+                    filter=expression,
+                    output_fields=columns,
+                    limit=limit,
+                    timeout=_READ_SECONDS,
+                    consistency_level="Strong",
+                    iterator="True",
+                    reduce_stop_for_best="True",
+                )
+            )
+
+        async with self._gate.reading():
+            return await self._connection.call(query)
+
+    async def _delete(self, expression: str) -> None:
+        def delete(client: MilvusClient) -> None:
+            client.delete(self._alias, filter=expression, timeout=_WRITE_SECONDS)
+
+        await self._gate.write(self._connection.call(delete), rows=0)
+
     async def _count(self, expression: str) -> int:
         rows = await self._query(expression, ["count(*)"], strong=True)
         return int(rows[0]["count(*)"])
@@ -148,6 +194,11 @@ class MilvusIndex:
 
 def _candidate(row: dict[str, Any], *, cosine: float | None = None, vector: Vectors | None = None) -> Candidate:
     return Candidate(expressions.passage_id(row["row_key"]), row["document_id"], row["generation"], row["terms"], cosine, vector)
+
+
+def _held(row: dict[str, Any]) -> HeldPassage:
+    key = expressions.passage_id(row["row_key"])
+    return HeldPassage(key, row["document_id"], row["generation"], row["collection_id"], row.get(FINGERPRINT, ""))
 
 
 def _vector(row: dict[str, Any]) -> Vectors:

@@ -11,13 +11,14 @@ from pymilvus import DataType, Function, FunctionType, MilvusClient
 from embedder.adapters.milvus.expressions import NO_TIME, row_key
 from embedder.domain.bm25 import K1, B
 from embedder.domain.encoding import EncoderSpec, Vectors
-from embedder.domain.indexing import MAX_ATTRIBUTE_CHARACTERS, MAX_ID_CHARACTERS
+from embedder.domain.indexing import MAX_ATTRIBUTE_CHARACTERS, MAX_FINGERPRINT_CHARACTERS, MAX_ID_CHARACTERS
 from embedder.domain.passages import IndexedPassage
 
 # Milvus counts a VARCHAR's length in bytes; a character has at most four.
 _ID_BYTES = 4 * MAX_ID_CHARACTERS
 _ATTRIBUTE_BYTES = 4 * MAX_ATTRIBUTE_CHARACTERS
 MAX_TERMS_BYTES = 65_535
+FINGERPRINT = "fingerprint"
 _INDEXED_COLUMNS = (
     "organisation_id", "document_id", "generation", "collection_id", "connection_id", "access_set_id", "type", "author", "language",
     "create_time", "update_time", "outdated",
@@ -42,6 +43,7 @@ def create_collection(client: MilvusClient, name: str, spec: EncoderSpec, *, lit
         schema.add_field(column, DataType.INT64)
     schema.add_field("outdated", DataType.BOOL)
     schema.add_field("metadata", DataType.JSON)
+    schema.add_field(FINGERPRINT, DataType.VARCHAR, max_length=4 * MAX_FINGERPRINT_CHARACTERS)
     # Terms are separated by spaces and made of letters and digits alone. Lite has no whitespace tokenizer; its standard one cuts the same.
     tokenizer = "standard" if lite else "whitespace"
     schema.add_field("terms", DataType.VARCHAR, max_length=MAX_TERMS_BYTES, enable_analyzer=True, analyzer_params={"tokenizer": tokenizer})
@@ -61,8 +63,8 @@ def _indexes(*, lite: bool) -> Any:
     return indexes
 
 
-def to_row(organisation_id: str, indexed: IndexedPassage) -> dict[str, Any]:
-    """A passage as Milvus stores it."""
+def to_row(organisation_id: str, indexed: IndexedPassage, *, fingerprints: bool) -> dict[str, Any]:
+    """A passage as Milvus stores it; without ``fingerprints`` for a collection that was made before it had the column."""
     passage = indexed.passage
     attributes = passage.attributes
     return {
@@ -82,7 +84,7 @@ def to_row(organisation_id: str, indexed: IndexedPassage) -> dict[str, Any]:
         "metadata": dict(attributes.metadata),
         "terms": cut_terms(indexed.terms),
         "dense": unit(indexed.vector),
-    }
+    } | ({FINGERPRINT: passage.fingerprint} if fingerprints else {})
 
 
 def unit(vector: Vectors) -> Vectors:

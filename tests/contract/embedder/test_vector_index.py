@@ -14,11 +14,12 @@ from embedder.adapters.milvus.index import MilvusIndex
 from embedder.domain.encoding import EncoderSpec, Vectors
 from embedder.domain.filters import AllOf, AnyOf, Filter, NoneOf, Operator, Scope, comparison
 from embedder.domain.index import VectorIndex
-from embedder.domain.passages import Candidate, IndexedPassage, Passage, PassageAttributes
+from embedder.domain.passages import Candidate, Deleted, Generations, HeldPassage, IndexedPassage, Passage, PassageAttributes
 
 DIMENSION = 4
 SPEC = EncoderSpec("contract", "0" * 64, DIMENSION, 256, normalised=False)
 EVERYTHING = Scope()
+ALL = Generations()
 
 
 @pytest.fixture(params=["memory", "milvus"])
@@ -41,6 +42,7 @@ def row(passage_id: str, vector: Iterable[float] = (1, 0, 0, 0), terms: str = "w
         document_id=known.pop("document_id"),
         generation=known.pop("generation"),
         text="text",
+        fingerprint=known.pop("fingerprint", ""),
         attributes=PassageAttributes(**known),
     )
     return IndexedPassage(passage, np.array(list(vector), dtype=np.float32), terms)
@@ -118,7 +120,7 @@ async def test_organisations_with_the_same_ids_never_meet(index: VectorIndex, or
     assert (await index.fetch_vectors(other, ["p", "mine"]))["p"].tolist() == [0, 1, 0, 0]
     assert await index.find_missing(other, ["p", "mine"]) == ["mine"]
     assert await index.sample_terms(other, 10) == ["valv"]
-    assert await index.delete_document(other, "document", None) == (1, 0)
+    assert await index.delete_document(other, "document", ALL) == Deleted(1, 0)
     assert (await index.count(organisation, None), await index.count(other, None)) == (2, 0)
 
 
@@ -130,21 +132,65 @@ async def test_missing_passages_are_told_in_the_order_asked(index: VectorIndex, 
 
 async def test_a_deleted_document_is_gone_at_once_and_others_stay(index: VectorIndex, organisation: str) -> None:
     await index.upsert(organisation, [row("a", document_id="one"), row("b", document_id="one"), row("c", document_id="two")])
-    assert await index.delete_document(organisation, "one", None) == (2, 0)
+    assert await index.delete_document(organisation, "one", ALL) == Deleted(2, 0)
     assert await nearest(index, organisation) == {"c"}
     assert await index.find_missing(organisation, ["a", "b", "c"]) == ["a", "b"]
-    assert await index.delete_document(organisation, "one", None) == (0, 0)
+    assert await index.delete_document(organisation, "one", ALL) == Deleted(0, 0)
 
 
 async def test_older_generations_are_deleted_and_the_newer_stay(index: VectorIndex, organisation: str) -> None:
     await index.upsert(organisation, [row(f"g{generation}", generation=generation) for generation in (1, 2, 3)])
-    assert await index.delete_document(organisation, "document", 3) == (2, 0)
+    assert await index.delete_document(organisation, "document", Generations(before=3)) == Deleted(2, 0)
     assert await nearest(index, organisation) == {"g3"}
+
+
+async def test_generations_that_are_kept_stay_among_the_older(index: VectorIndex, organisation: str) -> None:
+    await index.upsert(organisation, [row(f"g{generation}", generation=generation) for generation in (1, 2, 3, 4)])
+    assert await index.delete_document(organisation, "document", Generations(before=4, kept=(1, 3))) == Deleted(1, 0)
+    assert await nearest(index, organisation) == {"g1", "g3", "g4"}
+
+
+async def test_passages_are_deleted_by_their_ids_and_others_stay(index: VectorIndex, organisation: str) -> None:
+    await index.upsert(organisation, [row("a"), row("b"), row("c")])
+    await index.upsert(f"{organisation}/other", [row("a")])
+    assert await index.delete_passages(organisation, ["a", "c", "unknown"]) == Deleted(2, 0)
+    assert await nearest(index, organisation) == {"b"}
+    assert await index.count(f"{organisation}/other", None) == 1
+    assert await index.delete_passages(organisation, []) == Deleted(0, 0)
+
+
+async def test_a_scan_gives_every_passage_once_in_the_order_of_the_ids(index: VectorIndex, organisation: str) -> None:
+    written = {secrets.token_hex(16): f"print {number}" for number in range(50)}
+    rows = [row(passage_id, fingerprint=fingerprint, generation=7) for passage_id, fingerprint in written.items()]
+    await index.upsert(organisation, rows)
+    for neighbour in (f"{organisation}/other", f"{organisation}0", organisation[:-1]):
+        await index.upsert(neighbour, [row("a"), row("f" * 32)])
+    held: list[HeldPassage] = []
+    while page := await index.scan(organisation, held[-1].passage_id if held else "", 20):
+        assert len(page) <= 20
+        held += page
+    assert held == [HeldPassage(key, "document", 7, "collection", written[key]) for key in sorted(written)]
+
+
+async def test_a_scan_sees_what_was_just_written_and_not_what_was_just_deleted(index: VectorIndex, organisation: str) -> None:
+    await index.upsert(organisation, [row("a"), row("b")])
+    await index.delete_passages(organisation, ["a"])
+    await index.upsert(organisation, [row("c")])
+    assert [held.passage_id for held in await index.scan(organisation, "", 10)] == ["b", "c"]
+
+
+async def test_every_organisation_that_has_a_row_is_known(index: VectorIndex, organisation: str) -> None:
+    some = {organisation, f"{organisation}/sub", f"{organisation}-é", f"{organisation}0"}
+    for each in some:
+        await index.upsert(each, [row("a"), row("b")])
+    assert some <= set(await index.organisations())
+    await index.delete_document(organisation, "document", ALL)
+    assert organisation not in await index.organisations()
 
 
 async def test_a_passage_deleted_and_written_again_is_there(index: VectorIndex, organisation: str) -> None:
     await index.upsert(organisation, [row("p")])
-    await index.delete_document(organisation, "document", None)
+    await index.delete_document(organisation, "document", ALL)
     await index.upsert(organisation, [row("p")])
     assert await index.find_missing(organisation, ["p"]) == []
     assert await nearest(index, organisation) == {"p"}

@@ -163,10 +163,29 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
             for key, row in index.rows.items()
             if row.passage.document_id == request.document_id
             and (not request.before_generation or row.passage.generation < request.before_generation)
+            and row.passage.generation not in request.keep_generations
         ]
         for key in doomed:
             del index.rows[key]
         return index_pb2.DeleteDocumentResponse(deleted_count=len(doomed))
+
+    async def DeletePassages(self, request: index_pb2.DeletePassagesRequest, context: Context) -> index_pb2.DeletePassagesResponse:
+        index = self._indexes.of_caller()
+        index.fail("DeletePassages")
+        gone = [passage_id for passage_id in request.passage_ids if index.rows.pop(passage_id, None)]
+        return index_pb2.DeletePassagesResponse(deleted_count=len(gone))
+
+    async def ScanPassages(self, request: index_pb2.ScanPassagesRequest, context: Context) -> index_pb2.ScanPassagesResponse:
+        index = self._indexes.of_caller()
+        index.fail("ScanPassages")
+        following = sorted(passage_id for passage_id in index.rows if passage_id > request.after_passage_id)[: request.page_size]
+        return index_pb2.ScanPassagesResponse(passages=[_held(passage_id, index.rows[passage_id].passage) for passage_id in following])
+
+    async def ListIndexedOrganisations(
+        self, request: index_pb2.ListIndexedOrganisationsRequest, context: Context
+    ) -> index_pb2.ListIndexedOrganisationsResponse:
+        held = [organisation_id for organisation_id, index in self._indexes.items() if index.rows]
+        return index_pb2.ListIndexedOrganisationsResponse(organisation_ids=held)
 
     async def Search(self, request: index_pb2.SearchRequest, context: Context) -> index_pb2.SearchResponse:
         raise NotImplementedError
@@ -175,6 +194,16 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
         self, request: index_pb2.GetIndexStatisticsRequest, context: Context
     ) -> index_pb2.GetIndexStatisticsResponse:
         raise NotImplementedError
+
+
+def _held(passage_id: str, passage: index_pb2.Passage) -> index_pb2.IndexedPassage:
+    return index_pb2.IndexedPassage(
+        passage_id=passage_id,
+        document_id=passage.document_id,
+        generation=passage.generation,
+        collection_id=passage.attributes.collection_id,
+        fingerprint=passage.fingerprint,
+    )
 
 
 @asynccontextmanager

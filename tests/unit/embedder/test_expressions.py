@@ -11,6 +11,7 @@ from milvus_lite.search.filter import parse_expr
 
 from embedder.adapters.milvus import expressions
 from embedder.domain.filters import AllOf, AnyOf, Comparison, NoneOf, Operator, Scope, comparison
+from embedder.domain.passages import Generations
 
 anything = st.text(max_size=60) | st.sampled_from(
     ['" or organisation_id != "', "\\", '\\" or true or "', "\n", "'", "{x}", "$meta", "a/b", "%"]
@@ -46,12 +47,37 @@ def test_every_search_is_bound_to_the_organisation_whatever_the_values(
     assert len(rest) == (3 if collections else 2)
 
 
-@given(anything, anything, st.none() | st.integers(0, 2**60))
-def test_every_deletion_is_bound_to_organisation_and_document(organisation_id: str, document_id: str, generation: int | None) -> None:
-    first, second, *rest = conjuncts(parse_expr(expressions.of_document(organisation_id, document_id, generation)))
+@given(anything, anything, st.none() | st.integers(0, 2**60), st.lists(st.integers(1, 2**60), max_size=3))
+def test_every_deletion_is_bound_to_organisation_and_document(
+    organisation_id: str, document_id: str, before: int | None, kept: list[int]
+) -> None:
+    generations = Generations(before, tuple(kept))
+    first, second, *rest = conjuncts(parse_expr(expressions.of_document(organisation_id, document_id, generations)))
     assert (first.left.name, first.right.value) == ("organisation_id", organisation_id)
     assert (second.left.name, second.right.value) == ("document_id", document_id)
-    assert len(rest) == (generation is not None)
+    assert len(rest) == (before is not None) + bool(kept)
+
+
+@given(anything, anything, anything)
+def test_what_follows_an_id_is_the_organisations_own_and_all_of_it(organisation_id: str, after: str, passage_id: str) -> None:
+    first, lower, upper = conjuncts(parse_expr(expressions.following(organisation_id, after)))
+    assert (first.left.name, first.right.value) == ("organisation_id", organisation_id)
+    key = expressions.row_key(organisation_id, passage_id)
+    assert (lower.right.value < key) == (after < passage_id)
+    assert key < upper.right.value
+
+
+@given(anything, anything, anything)
+def test_behind_an_organisation_there_are_none_of_its_rows(organisation_id: str, passage_id: str, other: str) -> None:
+    behind = parse_expr(expressions.beyond(organisation_id)).right.value
+    assert expressions.row_key(organisation_id, passage_id) < behind
+    key = expressions.row_key(other, passage_id)
+    assert other == organisation_id or (key >= behind) == (key > expressions.row_key(organisation_id, ""))
+
+
+@given(anything, anything)
+def test_a_row_key_gives_its_organisation_back(organisation_id: str, passage_id: str) -> None:
+    assert expressions.organisation_of(expressions.row_key(organisation_id, passage_id)) == organisation_id
 
 
 @given(st.tuples(anything, anything), st.tuples(anything, anything))

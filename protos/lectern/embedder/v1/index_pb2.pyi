@@ -107,6 +107,7 @@ class Passage(_message.Message):
     CONTEXT_FIELD_NUMBER: _builtins.int
     TAKE_VECTOR_FROM_FIELD_NUMBER: _builtins.int
     ATTRIBUTES_FIELD_NUMBER: _builtins.int
+    FINGERPRINT_FIELD_NUMBER: _builtins.int
     passage_id: _builtins.str
     """hash(document, generation, ordinal): the row's key."""
     document_id: _builtins.str
@@ -119,6 +120,8 @@ class Passage(_message.Message):
     """Words put before `text` for both arms (title and headings) but not stored as the passage's text."""
     take_vector_from: _builtins.str
     """A passage of an older generation with the same text and context, whose vector may be taken over instead of running the model."""
+    fingerprint: _builtins.str
+    """What the caller tells this content and these attributes from others by; `ScanPassages` gives it back. At most 64 characters."""
     @_builtins.property
     def attributes(self) -> Global___PassageAttributes:
         """What filters can ask for."""
@@ -133,10 +136,11 @@ class Passage(_message.Message):
         context: _builtins.str = ...,
         take_vector_from: _builtins.str = ...,
         attributes: Global___PassageAttributes | None = ...,
+        fingerprint: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "context", b"context", "document_id", b"document_id", "generation", b"generation", "passage_id", b"passage_id", "take_vector_from", b"take_vector_from", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "context", b"context", "document_id", b"document_id", "fingerprint", b"fingerprint", "generation", b"generation", "passage_id", b"passage_id", "take_vector_from", b"take_vector_from", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -633,19 +637,25 @@ class DeleteDocumentRequest(_message.Message):
 
     DOCUMENT_ID_FIELD_NUMBER: _builtins.int
     BEFORE_GENERATION_FIELD_NUMBER: _builtins.int
+    KEEP_GENERATIONS_FIELD_NUMBER: _builtins.int
     document_id: _builtins.str
     """The document."""
     before_generation: _builtins.int
     """Delete only passages of generations below this one; 0: every generation."""
+    @_builtins.property
+    def keep_generations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Of these, generations that stay."""
+
     def __init__(
         self,
         *,
         document_id: _builtins.str = ...,
         before_generation: _builtins.int = ...,
+        keep_generations: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["before_generation", b"before_generation", "document_id", b"document_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["before_generation", b"before_generation", "document_id", b"document_id", "keep_generations", b"keep_generations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -676,6 +686,185 @@ class DeleteDocumentResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteDocumentResponse: _TypeAlias = DeleteDocumentResponse  # noqa: Y015
+
+@_typing.final
+class DeletePassagesRequest(_message.Message):
+    """Request of `DeletePassages`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PASSAGE_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def passage_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """At most 16,384 ids, of any documents."""
+
+    def __init__(
+        self,
+        *,
+        passage_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["passage_ids", b"passage_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeletePassagesRequest: _TypeAlias = DeletePassagesRequest  # noqa: Y015
+
+@_typing.final
+class DeletePassagesResponse(_message.Message):
+    """Response of `DeletePassages`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELETED_COUNT_FIELD_NUMBER: _builtins.int
+    REMAINING_COUNT_FIELD_NUMBER: _builtins.int
+    deleted_count: _builtins.int
+    """Rows that stood before."""
+    remaining_count: _builtins.int
+    """Rows that a strong read still found afterwards; 0 unless the store is failing."""
+    def __init__(
+        self,
+        *,
+        deleted_count: _builtins.int = ...,
+        remaining_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted_count", b"deleted_count", "remaining_count", b"remaining_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeletePassagesResponse: _TypeAlias = DeletePassagesResponse  # noqa: Y015
+
+@_typing.final
+class ScanPassagesRequest(_message.Message):
+    """Request of `ScanPassages`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AFTER_PASSAGE_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    after_passage_id: _builtins.str
+    """The last id of the page before; empty: from the beginning."""
+    page_size: _builtins.int
+    """Between 1 and 4,096; 0: 1,024."""
+    def __init__(
+        self,
+        *,
+        after_passage_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_passage_id", b"after_passage_id", "page_size", b"page_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScanPassagesRequest: _TypeAlias = ScanPassagesRequest  # noqa: Y015
+
+@_typing.final
+class ScanPassagesResponse(_message.Message):
+    """Response of `ScanPassages`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PASSAGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def passages(self) -> _containers.RepeatedCompositeFieldContainer[Global___IndexedPassage]:
+        """In the order of their ids, by bytes. Empty: there are no more."""
+
+    def __init__(
+        self,
+        *,
+        passages: _abc.Iterable[Global___IndexedPassage] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["passages", b"passages"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScanPassagesResponse: _TypeAlias = ScanPassagesResponse  # noqa: Y015
+
+@_typing.final
+class IndexedPassage(_message.Message):
+    """What the index knows of one passage, without its vector."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PASSAGE_ID_FIELD_NUMBER: _builtins.int
+    DOCUMENT_ID_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    COLLECTION_ID_FIELD_NUMBER: _builtins.int
+    FINGERPRINT_FIELD_NUMBER: _builtins.int
+    passage_id: _builtins.str
+    """Its id. A store may hold it more than once; then it is listed as often."""
+    document_id: _builtins.str
+    """The document that it is said to be of."""
+    generation: _builtins.int
+    """Its document's generation."""
+    collection_id: _builtins.str
+    """The collection that it is said to be in."""
+    fingerprint: _builtins.str
+    """As it was given; empty in collections that were made before there were fingerprints."""
+    def __init__(
+        self,
+        *,
+        passage_id: _builtins.str = ...,
+        document_id: _builtins.str = ...,
+        generation: _builtins.int = ...,
+        collection_id: _builtins.str = ...,
+        fingerprint: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection_id", b"collection_id", "document_id", b"document_id", "fingerprint", b"fingerprint", "generation", b"generation", "passage_id", b"passage_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IndexedPassage: _TypeAlias = IndexedPassage  # noqa: Y015
+
+@_typing.final
+class ListIndexedOrganisationsRequest(_message.Message):
+    """Request of `ListIndexedOrganisations`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListIndexedOrganisationsRequest: _TypeAlias = ListIndexedOrganisationsRequest  # noqa: Y015
+
+@_typing.final
+class ListIndexedOrganisationsResponse(_message.Message):
+    """Response of `ListIndexedOrganisations`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANISATION_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def organisation_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """In no order."""
+
+    def __init__(
+        self,
+        *,
+        organisation_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["organisation_ids", b"organisation_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListIndexedOrganisationsResponse: _TypeAlias = ListIndexedOrganisationsResponse  # noqa: Y015
 
 @_typing.final
 class GetIndexStatisticsRequest(_message.Message):

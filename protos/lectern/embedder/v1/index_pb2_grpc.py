@@ -55,6 +55,21 @@ class IndexServiceStub:
                 request_serializer=lectern_dot_embedder_dot_v1_dot_index__pb2.DeleteDocumentRequest.SerializeToString,
                 response_deserializer=lectern_dot_embedder_dot_v1_dot_index__pb2.DeleteDocumentResponse.FromString,
                 _registered_method=True)
+        self.DeletePassages = channel.unary_unary(
+                '/lectern.embedder.v1.IndexService/DeletePassages',
+                request_serializer=lectern_dot_embedder_dot_v1_dot_index__pb2.DeletePassagesRequest.SerializeToString,
+                response_deserializer=lectern_dot_embedder_dot_v1_dot_index__pb2.DeletePassagesResponse.FromString,
+                _registered_method=True)
+        self.ScanPassages = channel.unary_unary(
+                '/lectern.embedder.v1.IndexService/ScanPassages',
+                request_serializer=lectern_dot_embedder_dot_v1_dot_index__pb2.ScanPassagesRequest.SerializeToString,
+                response_deserializer=lectern_dot_embedder_dot_v1_dot_index__pb2.ScanPassagesResponse.FromString,
+                _registered_method=True)
+        self.ListIndexedOrganisations = channel.unary_unary(
+                '/lectern.embedder.v1.IndexService/ListIndexedOrganisations',
+                request_serializer=lectern_dot_embedder_dot_v1_dot_index__pb2.ListIndexedOrganisationsRequest.SerializeToString,
+                response_deserializer=lectern_dot_embedder_dot_v1_dot_index__pb2.ListIndexedOrganisationsResponse.FromString,
+                _registered_method=True)
         self.GetIndexStatistics = channel.unary_unary(
                 '/lectern.embedder.v1.IndexService/GetIndexStatistics',
                 request_serializer=lectern_dot_embedder_dot_v1_dot_index__pb2.GetIndexStatisticsRequest.SerializeToString,
@@ -95,6 +110,27 @@ class IndexServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeletePassages(self, request, context):
+        """Removes passages by their ids, and verifies that they are gone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ScanPassages(self, request, context):
+        """Lists what the index holds for the organisation, in the order of the ids, by a strongly consistent read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListIndexedOrganisations(self, request, context):
+        """Names the organisations that the index holds anything of. For services alone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetIndexStatistics(self, request, context):
         """Counts what the index holds for the organisation.
         """
@@ -124,6 +160,21 @@ def add_IndexServiceServicer_to_server(servicer, server):
                     servicer.DeleteDocument,
                     request_deserializer=lectern_dot_embedder_dot_v1_dot_index__pb2.DeleteDocumentRequest.FromString,
                     response_serializer=lectern_dot_embedder_dot_v1_dot_index__pb2.DeleteDocumentResponse.SerializeToString,
+            ),
+            'DeletePassages': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeletePassages,
+                    request_deserializer=lectern_dot_embedder_dot_v1_dot_index__pb2.DeletePassagesRequest.FromString,
+                    response_serializer=lectern_dot_embedder_dot_v1_dot_index__pb2.DeletePassagesResponse.SerializeToString,
+            ),
+            'ScanPassages': grpc.unary_unary_rpc_method_handler(
+                    servicer.ScanPassages,
+                    request_deserializer=lectern_dot_embedder_dot_v1_dot_index__pb2.ScanPassagesRequest.FromString,
+                    response_serializer=lectern_dot_embedder_dot_v1_dot_index__pb2.ScanPassagesResponse.SerializeToString,
+            ),
+            'ListIndexedOrganisations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListIndexedOrganisations,
+                    request_deserializer=lectern_dot_embedder_dot_v1_dot_index__pb2.ListIndexedOrganisationsRequest.FromString,
+                    response_serializer=lectern_dot_embedder_dot_v1_dot_index__pb2.ListIndexedOrganisationsResponse.SerializeToString,
             ),
             'GetIndexStatistics': grpc.unary_unary_rpc_method_handler(
                     servicer.GetIndexStatistics,
@@ -240,6 +291,87 @@ class IndexService:
             '/lectern.embedder.v1.IndexService/DeleteDocument',
             lectern_dot_embedder_dot_v1_dot_index__pb2.DeleteDocumentRequest.SerializeToString,
             lectern_dot_embedder_dot_v1_dot_index__pb2.DeleteDocumentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeletePassages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lectern.embedder.v1.IndexService/DeletePassages',
+            lectern_dot_embedder_dot_v1_dot_index__pb2.DeletePassagesRequest.SerializeToString,
+            lectern_dot_embedder_dot_v1_dot_index__pb2.DeletePassagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ScanPassages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lectern.embedder.v1.IndexService/ScanPassages',
+            lectern_dot_embedder_dot_v1_dot_index__pb2.ScanPassagesRequest.SerializeToString,
+            lectern_dot_embedder_dot_v1_dot_index__pb2.ScanPassagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListIndexedOrganisations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lectern.embedder.v1.IndexService/ListIndexedOrganisations',
+            lectern_dot_embedder_dot_v1_dot_index__pb2.ListIndexedOrganisationsRequest.SerializeToString,
+            lectern_dot_embedder_dot_v1_dot_index__pb2.ListIndexedOrganisationsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,6 +43,12 @@ class IndexServiceStub:
     """Says which of the given passages the index does not hold, by a strongly consistent read."""
     DeleteDocument: _grpc.UnaryUnaryMultiCallable[_index_pb2.DeleteDocumentRequest, _index_pb2.DeleteDocumentResponse]
     """Removes a document's passages, all or those of older generations, and verifies that they are gone."""
+    DeletePassages: _grpc.UnaryUnaryMultiCallable[_index_pb2.DeletePassagesRequest, _index_pb2.DeletePassagesResponse]
+    """Removes passages by their ids, and verifies that they are gone."""
+    ScanPassages: _grpc.UnaryUnaryMultiCallable[_index_pb2.ScanPassagesRequest, _index_pb2.ScanPassagesResponse]
+    """Lists what the index holds for the organisation, in the order of the ids, by a strongly consistent read."""
+    ListIndexedOrganisations: _grpc.UnaryUnaryMultiCallable[_index_pb2.ListIndexedOrganisationsRequest, _index_pb2.ListIndexedOrganisationsResponse]
+    """Names the organisations that the index holds anything of. For services alone."""
     GetIndexStatistics: _grpc.UnaryUnaryMultiCallable[_index_pb2.GetIndexStatisticsRequest, _index_pb2.GetIndexStatisticsResponse]
     """Counts what the index holds for the organisation."""
 
@@ -61,6 +67,12 @@ class IndexServiceAsyncStub(IndexServiceStub):
     """Says which of the given passages the index does not hold, by a strongly consistent read."""
     DeleteDocument: _aio.UnaryUnaryMultiCallable[_index_pb2.DeleteDocumentRequest, _index_pb2.DeleteDocumentResponse]  # type: ignore[assignment]
     """Removes a document's passages, all or those of older generations, and verifies that they are gone."""
+    DeletePassages: _aio.UnaryUnaryMultiCallable[_index_pb2.DeletePassagesRequest, _index_pb2.DeletePassagesResponse]  # type: ignore[assignment]
+    """Removes passages by their ids, and verifies that they are gone."""
+    ScanPassages: _aio.UnaryUnaryMultiCallable[_index_pb2.ScanPassagesRequest, _index_pb2.ScanPassagesResponse]  # type: ignore[assignment]
+    """Lists what the index holds for the organisation, in the order of the ids, by a strongly consistent read."""
+    ListIndexedOrganisations: _aio.UnaryUnaryMultiCallable[_index_pb2.ListIndexedOrganisationsRequest, _index_pb2.ListIndexedOrganisationsResponse]  # type: ignore[assignment]
+    """Names the organisations that the index holds anything of. For services alone."""
     GetIndexStatistics: _aio.UnaryUnaryMultiCallable[_index_pb2.GetIndexStatisticsRequest, _index_pb2.GetIndexStatisticsResponse]  # type: ignore[assignment]
     """Counts what the index holds for the organisation."""
 
@@ -100,6 +112,30 @@ class IndexServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_index_pb2.DeleteDocumentResponse, _abc.Awaitable[_index_pb2.DeleteDocumentResponse]]:
         """Removes a document's passages, all or those of older generations, and verifies that they are gone."""
+
+    @_abc_1.abstractmethod
+    def DeletePassages(
+        self,
+        request: _index_pb2.DeletePassagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_index_pb2.DeletePassagesResponse, _abc.Awaitable[_index_pb2.DeletePassagesResponse]]:
+        """Removes passages by their ids, and verifies that they are gone."""
+
+    @_abc_1.abstractmethod
+    def ScanPassages(
+        self,
+        request: _index_pb2.ScanPassagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_index_pb2.ScanPassagesResponse, _abc.Awaitable[_index_pb2.ScanPassagesResponse]]:
+        """Lists what the index holds for the organisation, in the order of the ids, by a strongly consistent read."""
+
+    @_abc_1.abstractmethod
+    def ListIndexedOrganisations(
+        self,
+        request: _index_pb2.ListIndexedOrganisationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_index_pb2.ListIndexedOrganisationsResponse, _abc.Awaitable[_index_pb2.ListIndexedOrganisationsResponse]]:
+        """Names the organisations that the index holds anything of. For services alone."""
 
     @_abc_1.abstractmethod
     def GetIndexStatistics(
