@@ -20,6 +20,7 @@ RUN groupadd --gid 10001 lectern \
 COPY --from=packages /venv /venv
 WORKDIR /app
 COPY protos/lectern protos/lectern
+COPY protos/tei protos/tei
 COPY shared shared
 COPY embedder embedder
 ENV PATH=/venv/bin:$PATH \
