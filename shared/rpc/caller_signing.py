@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from lectern.caller.v1 import caller_pb2
 from shared.caller import Caller
@@ -29,6 +30,14 @@ class CallerSigner:
         message.expire_time.FromSeconds(int(self._now()) + LIFETIME_SECONDS)
         body = message.SerializeToString()
         return caller_pb2.SignedCaller(caller=body, signature=self._signature(body)).SerializeToString()
+
+    def identify(self, metadata: Mapping[str, Any]) -> Caller:
+        """The caller that a call's metadata is signed for.
+
+        Raises:
+            AppError: as `verify`.
+        """
+        return self.verify(metadata.get(METADATA_KEY, b""))
 
     def verify(self, value: bytes) -> Caller:
         """The caller that ``value`` was signed for.

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import grpc
 import structlog
 from prometheus_client import Counter, Histogram
 
 from shared import request_id
-from shared.caller import set_current_caller
+from shared.caller import Caller, set_current_caller
 from shared.errors import AppError, Status
-from shared.rpc import caller_signing
-from shared.rpc.caller_signing import CallerSigner
 from shared.rpc.deadline import set_time_remaining
 from shared.rpc.request_stream import RequestStream
 from shared.rpc.status import INTERNAL_MESSAGE, to_rpc_status
@@ -43,10 +41,22 @@ _SHAPES = {
 ServicerContext = grpc.aio.ServicerContext[Any, Any]
 
 
+class CallerSource(Protocol):
+    """Knows who calls; between services the `CallerSigner`."""
+
+    def identify(self, metadata: Mapping[str, Any]) -> Caller:
+        """The caller that a call's metadata proves.
+
+        Raises:
+            AppError: UNAUTHENTICATED, with the reason.
+        """
+        ...
+
+
 class RpcInterceptor(grpc.aio.ServerInterceptor):
     """The one place where errors become statuses and callers become trusted."""
 
-    def __init__(self, service: str, signer: CallerSigner) -> None:
+    def __init__(self, service: str, signer: CallerSource) -> None:
         self._service = service
         self._signer = signer
 
@@ -93,7 +103,7 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
         started = time.perf_counter()
         code = "OK"
         try:
-            set_current_caller(self._signer.verify(metadata.get(caller_signing.METADATA_KEY, b"")))
+            set_current_caller(self._signer.identify(metadata))
             yield stream or request
         except AppError as error:
             code = error.status.value

@@ -11,9 +11,8 @@ import structlog
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from shared.rpc.caller_signing import CallerSigner
 from shared.rpc.health import Health
-from shared.rpc.interceptors import RpcInterceptor
+from shared.rpc.interceptors import CallerSource, RpcInterceptor
 from shared.rpc.limits import COMMON_OPTIONS, KEEPALIVE_SECONDS
 
 log = structlog.get_logger()
@@ -27,12 +26,12 @@ class ServiceServer:
     Register servicers on `grpc_server`, then `start`; `stop` drains.
     """
 
-    def __init__(self, service: str, *, signer: CallerSigner, service_names: Sequence[str]) -> None:
+    def __init__(self, service: str, *, signer: CallerSource, service_names: Sequence[str]) -> None:
         """Build a server that is not listening yet.
 
         Args:
             service: name of the process, for logs and metrics.
-            signer: verifies callers.
+            signer: verifies callers; a `CallerSigner`, except for clients that are none of our services.
             service_names: full names of the proto services, for health and reflection.
         """
         self.health = Health(service_names)
