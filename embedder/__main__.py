@@ -18,15 +18,23 @@ from shared.rpc.run import run_service
 from shared.settings import load_or_exit
 
 
+class ModelLost(Exception):  # noqa: N818  # named for what happened
+    """The device that ran the model is gone, or hangs."""
+
+
 @asynccontextmanager
 async def serve_while_model_lives(settings: EmbedderSettings) -> AsyncIterator[None]:
-    """`serve`, but a lost model ends the process with status 1, so that its supervisor starts a new one."""
+    """`serve`, until the process is asked to end or the model is lost.
+
+    Raises:
+        ModelLost: the process should end with an error, so that its supervisor starts a new one.
+    """
     async with serve(settings) as service:
         service.failure.add_done_callback(_stop_this_process)
         yield
         failed = service.failure.done() and service.failure.exception() is not None
     if failed:
-        raise SystemExit(1)
+        raise ModelLost
 
 
 def _stop_this_process(_: asyncio.Task[None]) -> None:
@@ -40,6 +48,11 @@ def main() -> None:
     except (CheckpointError, OpenVINOError, SelfTestError, OSError) as error:
         sys.stderr.write(f"The embedder cannot start: {error}\n")
         raise SystemExit(2) from None
+    except ModelLost:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # An ordinary exit would wait for the device's threads, and one that hangs never ends.
+        os._exit(1)
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ async def serve(settings: EmbedderSettings) -> AsyncIterator[RunningService]:
     tokenizer = await asyncio.to_thread(FastTokenizer, checkpoint)
     index = MilvusIndex(settings.milvus_uri, settings.milvus_token.get_secret_value(), settings.index_alias, model.spec)
     limits = BatchLimits(settings.batch_tokens or suitable_batch_tokens(model.device), queue_tokens=settings.queue_tokens)
-    batcher = Batcher(limits, PrometheusObserver())
+    batcher = Batcher(limits, PrometheusObserver(), stall_seconds=settings.stall_seconds)
     bulk_threads = ThreadPoolExecutor(_BULK_THREADS, thread_name_prefix="bulk")
     embedder = TextEmbedder(model, tokenizer, batcher, bulk_threads)
     statistics = StatisticsCache(index)

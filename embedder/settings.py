@@ -46,4 +46,17 @@ class EmbedderSettings(ServiceSettings):
     batch_tokens: Annotated[
         int, Field(ge=0, description="Padded tokens in one batch; 0: what suits the device. On CPU small batches stay in the cache.")
     ] = 0
-    queue_tokens: Annotated[int, Field(ge=1024, description="Tokens that may wait in each lane; more is refused or held back.")] = 2_000_000
+    queue_tokens: Annotated[
+        int,
+        Field(
+            ge=1024,
+            description="Tokens that may wait in each lane; more is refused or held back. One organisation alone gets half of them.",
+        ),
+    ] = 2_000_000
+    stall_seconds: Annotated[
+        float,
+        Field(
+            ge=1,
+            description="A batch that takes so long, and 20 times what its size suggests, means a device that hangs: the process ends.",
+        ),
+    ] = 120.0

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Executor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -13,13 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedder import errors
-from embedder.domain.batcher import Batcher, Embedded
+from embedder.domain.batcher import Admission, Batcher, Embedded
 from embedder.domain.batching import Lane
 from embedder.domain.encoding import EncoderSpec, Task, TokenIds, Tokenizer, Vectors
 from shared.errors import AppError
 
 # A question is tokenised in 20 µs; the way to another thread and back takes seven times as long.
 _SHORT_TEXT_CHARACTERS = 300
+# What a token is thought to be worth before a text is tokenised. What lies beyond the window counts too: it is held in memory all the same.
+_CHARACTERS_PER_TOKEN = 4
 MAX_TEXTS = 2_048
 MAX_TEXT_BYTES = 8 * 1024 * 1024
 
@@ -116,13 +119,17 @@ class TextEmbedder:
         """Embed texts of any length; what lies beyond the model's window is cut off.
 
         Raises:
-            AppError: EMBEDDER_BUSY, MODEL_NOT_READY or MODEL_STOPPED. What concerns one text stands in its row.
+            AppError: EMBEDDER_BUSY, MODEL_NOT_READY, MODEL_STOPPED or DEADLINE_PASSED_IN_QUEUE. What concerns one text stands in its row.
         """
         if not texts:
             return EmbeddedTexts([], 0)
-        started = time.perf_counter()
-        tokens = await self._tokenize(texts, task, urgency.lane)
-        return await self._run(tokens, organisation_id, urgency, tokenize_seconds=time.perf_counter() - started)
+        timings = Timings()
+        thought = len(texts) + sum(map(len, texts)) // _CHARACTERS_PER_TOKEN
+        async with self._admitted(len(texts), thought, organisation_id, urgency, timings) as admission:
+            started = time.perf_counter()
+            tokens = await self._tokenize(texts, task, urgency.lane)
+            timings.tokenize = time.perf_counter() - started
+            return await self._run(admission, tokens, timings)
 
     async def embed_tokens(self, sequences: Sequence[TokenIds], organisation_id: str, urgency: Urgency) -> EmbeddedTexts:
         """Embed texts that the caller has tokenised with this model's vocabulary; they are run as they are.
@@ -131,7 +138,9 @@ class TextEmbedder:
             AppError: TEXT_COUNT_OUT_OF_RANGE, EMPTY_TOKEN_SEQUENCE, TOKEN_SEQUENCE_TOO_LONG or UNKNOWN_TOKEN_ID; and as `embed`.
         """
         check_token_sequences(sequences, window=self.model.spec.max_length_tokens, vocabulary_size=self._tokenizer.vocabulary_size)
-        return await self._run(sequences, organisation_id, urgency, tokenize_seconds=0.0)
+        timings = Timings()
+        async with self._admitted(len(sequences), sum(map(len, sequences)), organisation_id, urgency, timings) as admission:
+            return await self._run(admission, sequences, timings)
 
     def check_dimensions(self, dimensions: int) -> None:
         """Accept a number of elements that vectors can be cut to; 0 is all of them.
@@ -142,20 +151,28 @@ class TextEmbedder:
         if dimensions > self.model.spec.dimension:
             raise errors.dimensions_out_of_range(dimensions, self.model.spec.dimension)
 
-    async def _run(self, tokens: Sequence[TokenIds], organisation_id: str, urgency: Urgency, *, tokenize_seconds: float) -> EmbeddedTexts:
-        outcomes = await self._batcher.submit(
-            tokens,
-            lane=urgency.lane,
-            organisation_id=organisation_id,
+    @asynccontextmanager
+    async def _admitted(
+        self, texts: int, tokens: int, organisation_id: str, urgency: Urgency, timings: Timings
+    ) -> AsyncIterator[Admission]:
+        """Hold room before anything is done for the call; waiting for it counts as time in the queue."""
+        asked = time.perf_counter()
+        async with self._batcher.admit(
+            urgency.lane,
+            organisation_id,
+            texts=texts,
+            tokens=tokens,
             seconds_left=urgency.seconds_left,
             wait_for_room=urgency.wait_for_room,
-        )
+        ) as admission:
+            timings.queue = time.perf_counter() - asked
+            yield admission
+
+    async def _run(self, admission: Admission, tokens: Sequence[TokenIds], timings: Timings) -> EmbeddedTexts:
+        outcomes = await self._batcher.embed(admission, tokens)
         embedded = [outcome for outcome in outcomes if isinstance(outcome, Embedded)]
-        timings = Timings(
-            tokenize=tokenize_seconds,
-            queue=max((each.queue_seconds for each in embedded), default=0.0),
-            inference=sum({each.batch_number: each.inference_seconds for each in embedded}.values()),
-        )
+        timings.queue += max((each.queue_seconds for each in embedded), default=0.0)
+        timings.inference = sum({each.batch_number: each.inference_seconds for each in embedded}.values())
         rows = [outcome.vector if isinstance(outcome, Embedded) else outcome for outcome in outcomes]
         return EmbeddedTexts(rows, sum(map(len, tokens)), timings)
 

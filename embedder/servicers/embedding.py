@@ -66,6 +66,7 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         if sequences := convert.token_sequences(request):
             embedded = await embedder.embed_tokens(sequences, organisation_id, urgency)
         else:
-            check_texts(request.texts)
-            embedded = await embedder.embed(request.texts, convert.task(request.task), organisation_id, urgency)
+            texts = list(request.texts)  # the message decodes a text anew whenever it is looked at
+            check_texts(texts)
+            embedded = await embedder.embed(texts, convert.task(request.task), organisation_id, urgency)
         return convert.embed_response(embedded, embedder.model, wanted, dimensions=request.dimensions)

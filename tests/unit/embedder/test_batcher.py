@@ -221,6 +221,41 @@ async def test_a_lost_device_ends_every_call_and_the_run() -> None:
     assert refused.value.reason == "MODEL_STOPPED"
 
 
+async def test_a_device_that_hangs_is_taken_for_lost() -> None:
+    batcher, hung = Batcher(LIMITS, Silence(), stall_seconds=0.05), Gate()
+    run = asyncio.create_task(batcher.run(one_engine(hung)))
+    await asyncio.sleep(0)
+    outcomes = await asyncio.wait_for(submit(batcher, *[text(name, 30) for name in range(1, 10)]), 10)
+    assert [outcome.reason for outcome in outcomes if isinstance(outcome, AppError)] == ["MODEL_STOPPED"] * 9
+    with pytest.raises(EncoderFailed, match="has not come back from the device"):
+        await asyncio.wait_for(run, 10)
+    hung.open()
+
+
+async def test_a_slow_device_is_given_far_longer_than_its_batches_take() -> None:
+    """A batch of 60 tokens at the 5,000 a second that a model is thought to do gets 0.24 s, whatever the setting says."""
+    batcher, slow = Batcher(LIMITS, Silence(), stall_seconds=0.001), Gate()
+    async with running(batcher, slow):
+        call = asyncio.create_task(submit(batcher, text(1, 60)))
+        await slow.entered()
+        await asyncio.to_thread(threading.Event().wait, 0.05)
+        slow.open()
+        (outcome,) = await call
+    assert isinstance(outcome, Embedded)
+
+
+async def test_a_time_out_of_the_encoder_itself_concerns_its_text_alone() -> None:
+    def time_out(batch: Sequence[TokenIds], vectors: Vectors) -> Vectors:
+        if any(tokens[0] == 2 for tokens in batch):
+            raise TimeoutError
+        return vectors
+
+    batcher = Batcher(LIMITS, Silence())
+    async with running(batcher, EchoEncoder(time_out)):
+        outcomes = await submit(batcher, text(1, 3), text(2, 3), text(3, 3))
+    assert [getattr(outcome, "reason", "") for outcome in outcomes] == ["", "ENCODING_FAILED", ""]
+
+
 async def test_urgent_work_on_an_engine_of_its_own_does_not_wait_for_bulk_work() -> None:
     batcher, busy = Batcher(LIMITS, Silence()), Gate()
     run = asyncio.create_task(batcher.run(Engines(Engine(EchoEncoder()), Engine(busy), "fp32")))
