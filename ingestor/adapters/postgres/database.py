@@ -23,6 +23,7 @@ STATEMENT_SECONDS = 60
 LOCK_SECONDS = 20
 ACQUIRE_SECONDS = 20
 CONNECT_SECONDS = 10
+IDLE_SECONDS = 20.0
 _DEADLOCK_ATTEMPTS = 5
 _JSONB_VERSION = b"\x01"
 
@@ -93,8 +94,15 @@ class Database:
 
 
 @asynccontextmanager
-async def open_database(database_url: str, *, max_connections: int) -> AsyncIterator[Database]:
-    """A `Database` whose pool connects when it is first used, so that it may be opened before the server is there."""
+async def open_database(database_url: str, *, max_connections: int, idle_seconds: float = IDLE_SECONDS) -> AsyncIterator[Database]:
+    """A `Database` whose pool connects when it is first used, so that it may be opened before the server is there.
+
+    Args:
+        database_url: DSN.
+        max_connections: most of the pool.
+        idle_seconds: a transaction in which nothing happens for so long loses its connection and its locks: its process is frozen, or
+            cut off.
+    """
     pool = asyncpg.create_pool(
         database_url,
         min_size=0,
@@ -106,7 +114,7 @@ async def open_database(database_url: str, *, max_connections: int) -> AsyncIter
             "application_name": APPLICATION,
             "statement_timeout": f"{STATEMENT_SECONDS}s",
             "lock_timeout": f"{LOCK_SECONDS}s",
-            "idle_in_transaction_session_timeout": "60s",
+            "idle_in_transaction_session_timeout": f"{round(idle_seconds * 1000)}ms",
         },
         init=_prepare,
     )

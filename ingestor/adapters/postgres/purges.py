@@ -23,7 +23,14 @@ INSERT INTO library.task (organisation_id, job_id, document_id, generation, stag
 SELECT $2, $3, unnest($1::text[]), 0, 'PURGE', 'QUEUED', 1
 """
 
-LOCK_MINE = "SELECT FROM library.task WHERE task_id = $1 AND lease_token = $2 AND state = 'RUNNING' FOR UPDATE"
+PASSAGE_IDS = """
+SELECT passage_id FROM library.passage
+WHERE organisation_id = $1 AND document_id = $2 AND passage_id > $3 ORDER BY passage_id LIMIT $4
+"""
+NOTE = """
+UPDATE library.task SET vector_count = greatest(vector_count, $3) WHERE task_id = $1 AND lease_token = $2 AND state = 'RUNNING'
+"""
+LOCK_MINE = "SELECT vector_count FROM library.task WHERE task_id = $1 AND lease_token = $2 AND state = 'RUNNING' FOR UPDATE"
 # Generation 0 stands for all: the document is deleted. Otherwise those before it, which nobody sees any more.
 DELETE_PASSAGES = """
 WITH removed AS (
@@ -97,11 +104,20 @@ class PostgresPurges:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    async def passage_ids(self, organisation_id: str, document_id: str, *, after: str, limit: int) -> list[str]:
+        async with self._database.connection() as connection:
+            return [row["passage_id"] for row in await connection.fetch(PASSAGE_IDS, organisation_id, document_id, after, limit)]
+
+    async def note(self, task: Task, token: str, *, vector_count: int) -> None:
+        async with self._database.connection() as connection:
+            await connection.execute(NOTE, task.task_id, token, vector_count)
+
     async def finish(self, organisation_id: str, task: Task, token: str, *, vector_count: int, remove_file: RemoveFile) -> bool:
         scope = (organisation_id, task.document_id, task.generation)
 
         async def work(connection: Connection) -> bool:
-            if await connection.fetchrow(LOCK_MINE, task.task_id, token) is None:
+            noted = await connection.fetchval(LOCK_MINE, task.task_id, token)
+            if noted is None:
                 return False
             passages = await connection.fetchval(DELETE_PASSAGES, *scope)
             keys = {row["object_key"] for row in await connection.fetch(DELETE_GENERATIONS, *scope)} - {None}
@@ -109,7 +125,7 @@ class PostgresPurges:
             everything = task.generation == 0
             if everything:
                 await _delete_document(connection, organisation_id, task.document_id)
-            await connection.execute(COUNT, organisation_id, task.document_id, passages, vector_count, files, everything)
+            await connection.execute(COUNT, organisation_id, task.document_id, passages, max(noted, vector_count), files, everything)
             job_id = await connection.fetchval(FINISH, task.task_id)
             await notify(connection, jobs=[job_id] if job_id else [])
             return True

@@ -95,10 +95,11 @@ SPENT = """
 SELECT task_id, document_id, stage, message FROM library.task
 WHERE deliveries >= $1 AND ((state = 'QUEUED' AND deliveries > 0) OR (state = 'RUNNING' AND lease_until < now()))
 """
+# A frozen process may still have locks on some: the others need not wait for those.
 REQUEUE_EXPIRED = """
 UPDATE library.task SET state = 'QUEUED', stage = CASE WHEN stage = 'PUBLISH' THEN 'INDEX' ELSE stage END, lease_token = NULL,
     lease_until = NULL
-WHERE state = 'RUNNING' AND lease_until < now()
+WHERE task_id IN (SELECT task_id FROM library.task WHERE state = 'RUNNING' AND lease_until < now() FOR UPDATE SKIP LOCKED)
 RETURNING stage
 """
 

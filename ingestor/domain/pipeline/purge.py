@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeAlias
@@ -14,6 +14,7 @@ from shared.errors import AppError, Status
 
 RemoveFile: TypeAlias = Callable[[str, str], Awaitable[None]]
 CONCURRENT_PURGES = 8
+COUNTED_PASSAGES = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,10 @@ class VectorRemover(Protocol):
         """Remove a document's vectors: of generations before this one, or all of them for 0."""
         ...
 
+    async def missing(self, organisation_id: str, passage_ids: Sequence[str]) -> set[str]:
+        """Those that have no vector, by a strongly consistent read."""
+        ...
+
 
 class FileRemover(Protocol):
     async def remove(self, organisation_id: str, object_key: str) -> None:
@@ -37,6 +42,14 @@ class FileRemover(Protocol):
 
 
 class PurgeStore(Protocol):
+    async def passage_ids(self, organisation_id: str, document_id: str, *, after: str, limit: int) -> list[str]:
+        """A document's passages of every generation, in the order of their ids."""
+        ...
+
+    async def note(self, task: Task, token: str, *, vector_count: int) -> None:
+        """Remember how many vectors stood before any was removed; what was noted earlier stays where it is more."""
+        ...
+
     async def finish(self, organisation_id: str, task: Task, token: str, *, vector_count: int, remove_file: RemoveFile) -> bool:
         """Remove the rows, and with ``remove_file`` the files that nobody else uses; count all of it in the receipt and end the task.
 
@@ -63,9 +76,19 @@ class PurgeStage:
     async def _purge(self, claim: Claim, task: Task) -> None:
         if not claim.holds(task):
             return
+        if task.generation == 0:
+            await self._store.note(task, claim.token, vector_count=await self._standing(claim, task))
         delete = partial(self._vectors.delete, claim.organisation_id, task.document_id, task.generation)
         deleted = await until_there(claim, delete)
         if deleted.remaining:
             raise AppError("VECTORS_REMAIN", Status.UNAVAILABLE, "The vector index still holds what it was told to remove.")
         await self._store.finish(claim.organisation_id, task, claim.token, vector_count=deleted.count, remove_file=self._files.remove)
         claim.done([task.task_id])
+
+    async def _standing(self, claim: Claim, task: Task) -> int:
+        """How many of the document's passages have a vector. Counted first: who dies after the removal leaves nothing to count."""
+        standing, last = 0, ""
+        while ids := await self._store.passage_ids(claim.organisation_id, task.document_id, after=last, limit=COUNTED_PASSAGES):
+            last = ids[-1]
+            standing += len(ids) - len(await until_there(claim, partial(self._vectors.missing, claim.organisation_id, ids)))
+        return standing
