@@ -35,6 +35,7 @@ _HTTP_BY_REASON: Final[dict[str, int]] = {
     "BODY_TOO_LARGE": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "BODY_TIMEOUT": HTTPStatus.REQUEST_TIMEOUT,
     "UNSUPPORTED_MEDIA_TYPE": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    "IDEMPOTENCY_KEY_REUSED": HTTPStatus.UNPROCESSABLE_ENTITY,
 }
 
 
@@ -75,6 +76,24 @@ def invalid_encoding(where: str) -> AppError:
 
 def nul_character(where: str) -> AppError:
     return invalid_argument("NUL_CHARACTER", f"The {where} has a NUL character (U+0000), which no store can keep.", field=where)
+
+
+def idempotency_key_invalid(max_chars: int) -> AppError:
+    message = f"An Idempotency-Key has 1 to {max_chars} printable ASCII characters; a UUID does well."
+    return invalid_argument("IDEMPOTENCY_KEY_INVALID", message, field="header.Idempotency-Key")
+
+
+def idempotency_key_reused() -> AppError:
+    return invalid_argument(
+        "IDEMPOTENCY_KEY_REUSED",
+        "This Idempotency-Key came with another request before. Send a new key with a new request, and the old request unchanged.",
+        field="header.Idempotency-Key",
+    )
+
+
+def request_in_work() -> AppError:
+    message = "The request with this Idempotency-Key is still in work. Send it again in a second to get its reply."
+    return AppError("REQUEST_IN_WORK", Status.ABORTED, message, retry_after_seconds=1.0)
 
 
 def gateway_busy() -> AppError:

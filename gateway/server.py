@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -18,18 +18,21 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from gateway import migrations
-from gateway.adapters.accounts import PostgresAccounts, open_pool
+from gateway.adapters.accounts import PostgresAccounts
 from gateway.adapters.answers import GeneratorAnswers
 from gateway.adapters.collections import IngestorCollections
+from gateway.adapters.database import open_pool
 from gateway.adapters.documents import IngestorDocuments
 from gateway.adapters.embeddings import RemoteEmbedder
 from gateway.adapters.health import PeerHealth
 from gateway.adapters.index import EmbedderIndex
 from gateway.adapters.jobs import IngestorJobs
 from gateway.adapters.passages import IngestorPassages
+from gateway.adapters.replies import PostgresReplies
 from gateway.domain.accounts import Accounts
 from gateway.domain.ask import Ask
 from gateway.domain.authentication import Authenticator
+from gateway.domain.idempotency import Idempotency
 from gateway.domain.readiness import PROBE_SECONDS, Readiness
 from gateway.domain.search import Search
 from gateway.http import openapi, problems
@@ -103,6 +106,7 @@ async def serve(settings: GatewaySettings) -> AsyncIterator[RunningGateway]:
         app = create_app(settings)
         app.state.services = services = await _open_services(settings, stack)
         await _bootstrap(settings, services.accounts)
+        await stack.enter_async_context(_running(services.idempotency.prune_for_ever()))
         port = await stack.enter_async_context(listening(app, settings.listen, settings.timeouts.drain_seconds))
         host = settings.listen.rpartition(":")[0]
         log.info("gateway_started", host=host, port=port)
@@ -110,6 +114,18 @@ async def serve(settings: GatewaySettings) -> AsyncIterator[RunningGateway]:
             yield RunningGateway(f"http://{host}:{port}", app)
         finally:
             services.stopping.set()
+
+
+@asynccontextmanager
+async def _running(upkeep: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run ``upkeep`` beside what is inside."""
+    task = asyncio.create_task(upkeep)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 async def _open_services(settings: GatewaySettings, stack: AsyncExitStack) -> Services:
@@ -144,6 +160,7 @@ async def _open_services(settings: GatewaySettings, stack: AsyncExitStack) -> Se
         embedding_models=index,
         language_models=answers,
         readiness=Readiness({"accounts": store.is_ready, **probes}),
+        idempotency=Idempotency(PostgresReplies(pool, _derived(key, b"kept replies of the gateway"))),
         stopping=asyncio.Event(),
     )
 

@@ -3,61 +3,22 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import asyncpg
-import structlog
 
+from gateway.adapters.database import Connection, Pool, connection_of, named_statements
 from gateway.domain.accounts import ApiKey, Organisation, Position, Principal, Role
 from gateway.domain.api_keys import KeyText
 from gateway.domain.authentication import Credential
 from gateway.errors import schema_outdated
-from shared.errors import AppError, Status, unavailable
+from shared.errors import AppError, Status
 
-log = structlog.get_logger()
-# asyncpg's classes take a type argument only in its stubs.
-Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
-Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 # Two gateways that start at the same time must not both create the first organisation.
 _BOOTSTRAP_LOCK = 0x6C656374_61636374
-_SECONDS = 10.0
-# Whatever keeps a connection from being made, and what a connection says that breaks while it is used.
-_UNREACHABLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-_BROKEN = (
-    OSError,  # TimeoutError too
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-)
-
-
-def _statements() -> Mapping[str, str]:
-    """The statements of accounts.sql, by the name that stands above each."""
-    text = Path(__file__).with_name("accounts.sql").read_text(encoding="utf-8")
-    named = (block.partition("\n") for block in text.split("-- name: ")[1:])
-    return {name.strip(): statement.strip() for name, _, statement in named}
-
-
-_SQL = _statements()
-
-
-@asynccontextmanager
-async def open_pool(database_url: str, connections: int) -> AsyncIterator[Pool]:
-    """A pool that connects when it is first used; its statements end within ten seconds."""
-    async with asyncpg.create_pool(
-        database_url,
-        min_size=0,
-        max_size=connections,
-        timeout=_SECONDS,
-        command_timeout=_SECONDS,
-        server_settings={"application_name": "lectern-gateway"},
-    ) as pool:
-        yield pool
+_SQL = named_statements("accounts.sql")
 
 
 class PostgresAccounts:
@@ -75,19 +36,19 @@ class PostgresAccounts:
         Raises:
             AppError: DATABASE_SCHEMA_OUTDATED, which names ``command``.
         """
-        async with self._connection() as connection:
+        async with connection_of(self._pool) as connection:
             known = await connection.fetchval(_SQL["has_schema"])
             found = await connection.fetchval(_SQL["schema_version"]) if known else None
         if found is None or found < version:
             raise schema_outdated(found, version, command)
 
     async def is_ready(self) -> bool:
-        async with self._connection() as connection:
+        async with connection_of(self._pool) as connection:
             await connection.execute("SELECT 1")
         return True
 
     async def create_organisation(self, name: str, key: KeyText) -> tuple[Organisation, ApiKey]:
-        async with self._connection() as connection, connection.transaction():
+        async with connection_of(self._pool) as connection, connection.transaction():
             row = await connection.fetchrow(_SQL["insert_organisation"], _new_id("org"), name)
             if row is None:
                 message = f"There is an organisation {name!r} already. Choose another name."
@@ -96,7 +57,7 @@ class PostgresAccounts:
             return organisation, await _insert_key(connection, organisation.organisation_id, key, name="first key", role=Role.ADMIN)
 
     async def create_first_organisation(self, name: str, key: KeyText) -> Organisation | None:
-        async with self._connection() as connection, connection.transaction():
+        async with connection_of(self._pool) as connection, connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock($1)", _BOOTSTRAP_LOCK)
             if await connection.fetchval(_SQL["any_organisation"]):
                 return None
@@ -107,31 +68,31 @@ class PostgresAccounts:
             return organisation
 
     async def get_organisation(self, organisation_id: str) -> Organisation | None:
-        async with self._connection() as connection:
+        async with connection_of(self._pool) as connection:
             row = await connection.fetchrow(_SQL["get_organisation"], organisation_id)
         return Organisation(**row) if row else None
 
     async def list_organisations(self, after: Position | None, count: int) -> Sequence[Organisation]:
-        async with self._connection() as connection:
+        async with connection_of(self._pool) as connection:
             rows = await connection.fetch(_SQL["list_organisations"], *_position(after), count)
         return [Organisation(**row) for row in rows]
 
     async def create_api_key(self, organisation_id: str, name: str, role: Role, key: KeyText, expire_time: datetime | None) -> ApiKey:
-        async with self._connection() as connection:
+        async with connection_of(self._pool) as connection:
             return await _insert_key(connection, organisation_id, key, name=name, role=role, expire_time=expire_time)
 
     async def list_api_keys(self, organisation_id: str, after: Position | None, count: int) -> Sequence[ApiKey]:
-        async with self._connection() as connection:
+        async with connection_of(self._pool) as connection:
             rows = await connection.fetch(_SQL["list_api_keys"], organisation_id, *_position(after), count)
         return [_to_api_key(row) for row in rows]
 
     async def get_api_key(self, organisation_id: str, api_key_id: str) -> ApiKey | None:
-        async with self._connection() as connection:
+        async with connection_of(self._pool) as connection:
             row = await connection.fetchrow(_SQL["get_api_key"], organisation_id, api_key_id)
         return _to_api_key(row) if row else None
 
     async def revoke_api_key(self, organisation_id: str, api_key_id: str) -> None:
-        async with self._connection() as connection, connection.transaction():
+        async with connection_of(self._pool) as connection, connection.transaction():
             # Two admins who revoke each other at the same time wait for each other here.
             await connection.fetchval(_SQL["lock_organisation"], organisation_id)
             await connection.execute(_SQL["revoke_api_key"], organisation_id, api_key_id)
@@ -140,31 +101,13 @@ class PostgresAccounts:
                 raise AppError("LAST_ADMIN_KEY", Status.FAILED_PRECONDITION, message)
 
     async def use_key(self, prefix: str) -> Credential | None:
-        async with self._connection() as connection:
+        async with connection_of(self._pool) as connection:
             row = await connection.fetchrow(_SQL["usable_key"], prefix)
             if row is None:
                 return None
             if row["use_is_stale"]:
                 await connection.execute(_SQL["note_use"], row["api_key_id"])
         return Credential(Principal(row["organisation_id"], row["api_key_id"], Role(row["role"])), row["digest"])
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Connection]:
-        try:
-            connection = await self._pool.acquire(timeout=_SECONDS)
-        except _UNREACHABLE as error:
-            raise _unavailable(error) from error
-        try:
-            yield connection
-        except _BROKEN as error:
-            raise _unavailable(error) from error
-        finally:
-            await self._pool.release(connection)
-
-
-def _unavailable(error: Exception) -> AppError:
-    log.warning("account_store_unavailable", error=type(error).__name__)
-    return unavailable("account store")
 
 
 async def _insert_key(

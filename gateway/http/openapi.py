@@ -9,6 +9,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from gateway.http import idempotency
 from gateway.http.authentication import PROTECTED
 from gateway.http.openai_errors import OPENAI_PREFIX, OpenAIError
 from gateway.http.problems import MEDIA_TYPE, Problem
@@ -20,6 +21,8 @@ Takes in documents and answers questions over them with evidence.
 * **Authentication**: `Authorization: Bearer lk_…`. `POST /api/v1/api-keys` makes keys.
 * **Errors** are `application/problem+json` (RFC 9457): switch on `reason`, show `detail`, quote `request_id`.
   `Retry-After` says when to try again. Under `/v1/`, which OpenAI's clients call, they have OpenAI's shape instead.
+* **Retries**: a POST that makes something takes the header `Idempotency-Key`. For 24 hours the same key with the same request gets the
+  first reply again, so that a request whose reply was lost can be sent again without doing its work twice.
 * **Lists** take `page_size` and `page_token` and return `items` and `next_page_token`.
 * **Streams** are server-sent events with names, and comments in between that keep the connection awake.
 * Every response has the header `X-Request-Id`, under which every service logs the request; send your own to follow it.
@@ -47,7 +50,20 @@ _PROTECTED: Final = {
 }
 _WITH_BODY: Final = {408: "The body stopped coming.", 413: "The body is too large.", 415: "The body has a type that is not taken here."}
 _WITH_NAME: Final = {404: "There is no such resource, or none that the key may know of."}
+_WITH_KEY: Final = {
+    409: "The request with this Idempotency-Key is still in work.",
+    422: "The Idempotency-Key came with another request before.",
+}
+_IDEMPOTENCY_KEY: Final = {
+    "name": idempotency.HEADER,
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": idempotency.MAX_KEY_CHARS},
+    "description": "A new one for each request, a UUID for example; the same one when the request is sent again.",
+    "example": "6f1e0c52-6a7c-4f7e-9a53-0d7f6b1f3a0e",
+}
 _SUCCESS: Final = {"200": "As asked.", "201": "Made.", "202": "Safely taken in; the work goes on.", "204": "Done."}
+_CREATED: Final = frozenset({"201", "202"})
 _PROBLEM: Final = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 _OPENAI_ERROR: Final = {"application/json": {"schema": {"$ref": "#/components/schemas/OpenAIError"}}}
 
@@ -59,8 +75,20 @@ def document(app: FastAPI) -> dict[str, Any]:
         _complete_components(made["components"])
         for path, operation in operations(made):
             _complete(path, operation)
+        for methods in made["paths"].values():
+            if "post" in methods and _CREATED & methods["post"]["responses"].keys():
+                _take_idempotency_key(methods["post"])
         app.openapi_schema = made
     return app.openapi_schema
+
+
+def _take_idempotency_key(operation: dict[str, Any]) -> None:
+    operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
+    for status, description in _WITH_KEY.items():
+        response = operation["responses"].setdefault(str(status), {"description": description, "content": _PROBLEM})
+        if description not in response["description"]:
+            response["description"] += f" Or: {description}"
+    operation["responses"] = dict(sorted(operation["responses"].items()))
 
 
 def operations(made: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -15,6 +15,7 @@ from gateway.domain.authentication import Authenticator
 from gateway.domain.collections import Collections
 from gateway.domain.documents import Documents
 from gateway.domain.embeddings import Embedder
+from gateway.domain.idempotency import Idempotency
 from gateway.domain.jobs import Jobs
 from gateway.domain.models import EmbeddingModels, LanguageModels
 from gateway.domain.passages import Passages
@@ -40,6 +41,7 @@ class Services:
     embedding_models: EmbeddingModels
     language_models: LanguageModels
     readiness: Readiness
+    idempotency: Idempotency
     stopping: asyncio.Event
 
 

@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from gateway.domain import strict_json
 from gateway.errors import nearest, unsupported_media_type
+from gateway.http import idempotency
 from gateway.http.problems import validation_error
 from shared.errors import AppError, FieldViolation, Status
 
@@ -25,16 +26,23 @@ _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class StrictRoute(APIRoute):
-    """FastAPI's route, with the body parsed by `strict_json` and unknown query parameters refused."""
+    """FastAPI's route, with the body parsed by `strict_json` and unknown query parameters refused.
+
+    A route that creates something heeds the header Idempotency-Key.
+    """
 
     def get_route_handler(self) -> _Handler:
         handle = super().get_route_handler()
         known = list(_query_names(self.dependant))
         takes_json = self.body_field is not None
+        creates = idempotency.creates(self.methods, self.status_code)
+
+        async def parsed(request: Request) -> Response:
+            return await handle(await _parsed(request) if takes_json else request)
 
         async def strict(request: Request) -> Response:
             _refuse_unknown_parameters(request, known)
-            return await handle(await _parsed(request) if takes_json else request)
+            return await (idempotency.once(request, parsed) if creates else parsed(request))
 
         return strict
 

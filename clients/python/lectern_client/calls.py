@@ -23,6 +23,8 @@ API = "/api/v1"
 REFUSED_FOR_NOW = frozenset({429, 503})
 # A later request may succeed, though this one may have had an effect.
 TEMPORARY = REFUSED_FOR_NOW | {502, 504}
+# The server is still at work on an earlier attempt, and will have its reply.
+_IN_WORK = "REQUEST_IN_WORK"
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 5.0
 
@@ -37,6 +39,7 @@ class Call(Generic[Result]):
         open_body: gives httpx's arguments for a body that is streamed; opened anew for each attempt.
         repeatable: whether sending it twice has the effect of sending it once, so that it may be sent again after a broken connection.
         replayable: whether the body can be made a second time.
+        headers: beside those that every request carries.
         read_seconds: how long to wait for more of the answer.
     """
 
@@ -48,6 +51,7 @@ class Call(Generic[Result]):
     open_body: Callable[[], AbstractContextManager[dict[str, Any]]] | None = None
     repeatable: bool = True
     replayable: bool = True
+    headers: Mapping[str, str] = field(default_factory=dict)
     read_seconds: float = 60.0
 
     def arguments(self, *, stream: bool) -> dict[str, Any]:
@@ -57,8 +61,8 @@ class Call(Generic[Result]):
         arguments: dict[str, Any] = {"method": self.method, "url": self.path, "params": query, "timeout": timeout}
         if self.json is not None:
             arguments["json"] = self.json
-        if stream:
-            arguments["headers"] = {"accept": "text/event-stream"}
+        accept = {"accept": "text/event-stream"} if stream else {}
+        arguments["headers"] = {**self.headers, **accept}
         return arguments
 
     def result(self, response: httpx.Response) -> Result:
@@ -111,7 +115,7 @@ class RetryPolicy:
 
 def _may_repeat(call: Call[Any], error: Exception) -> bool:
     if isinstance(error, ApiError):
-        return error.status in REFUSED_FOR_NOW
+        return error.status in REFUSED_FOR_NOW or error.reason == _IN_WORK
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
         return True  # nothing was sent
     return isinstance(error, httpx.TransportError) and call.repeatable and not isinstance(error, httpx.ReadTimeout)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
+from uuid import uuid4
 
 from pydantic import BaseModel
 
@@ -53,11 +54,16 @@ def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
+def _once() -> dict[str, str]:
+    """The header under which the server does a request once, however often it is sent."""
+    return {"idempotency-key": str(uuid4())}
+
+
 def create_collection(
     name: str, description: str | None, metadata: Mapping[str, Any] | None, settings: Mapping[str, Any] | None
 ) -> Call[Collection]:
     body = _given(name=name, description=description, metadata=metadata, settings=settings)
-    return Call("POST", f"{API}/collections", model(Collection), json=body, repeatable=False)
+    return Call("POST", f"{API}/collections", model(Collection), json=body, headers=_once())
 
 
 def get_collection(collection: str) -> Call[Collection]:
@@ -101,14 +107,22 @@ def upload_file(
     replayable = isinstance(source, Path) or source.seekable()
     path = f"{API}/collections/{part(collection)}/documents"
     query = {"wait": True} if wait else {}
-    # The document is known by its name or external id, so a second upload replaces the first by the same bytes.
-    return Call("POST", path, model(Uploaded), query=query, open_body=open_body, replayable=replayable, read_seconds=_UPLOAD_SECONDS)
+    return Call(
+        "POST",
+        path,
+        model(Uploaded),
+        query=query,
+        open_body=open_body,
+        replayable=replayable,
+        headers=_once(),
+        read_seconds=_UPLOAD_SECONDS,
+    )
 
 
 def create_document(collection: str, body: Mapping[str, Any], *, wait: bool) -> Call[Uploaded]:
     path = f"{API}/collections/{part(collection)}/documents"
     query = {"wait": True} if wait else {}
-    return Call("POST", path, model(Uploaded), query=query, json=dict(body), read_seconds=_UPLOAD_SECONDS)
+    return Call("POST", path, model(Uploaded), query=query, json=dict(body), headers=_once(), read_seconds=_UPLOAD_SECONDS)
 
 
 def create_batch(collection: str, entries: Iterable[Mapping[str, Any]] | Path) -> Call[BatchUploaded]:
@@ -116,17 +130,17 @@ def create_batch(collection: str, entries: Iterable[Mapping[str, Any]] | Path) -
     def open_body() -> Iterator[dict[str, Any]]:
         if isinstance(entries, Path):
             with entries.open("rb") as file:
-                yield {"content": file, "headers": {"content-type": "application/x-ndjson"}}
+                yield {"content": file}
         else:
-            yield {"content": ndjson(iter(entries)), "headers": {"content-type": "application/x-ndjson"}}
+            yield {"content": ndjson(iter(entries))}
 
     return Call(
         "POST",
         f"{API}/collections/{part(collection)}/documents:batch",
         model(BatchUploaded),
         open_body=open_body,
-        repeatable=False,
         replayable=isinstance(entries, Path | Sequence),
+        headers={"content-type": "application/x-ndjson", **_once()},
         read_seconds=_UPLOAD_SECONDS,
     )
 
@@ -211,7 +225,7 @@ def retry_job(job_id: str) -> Call[Job]:
 
 
 def create_organisation(name: str) -> Call[NewOrganisation]:
-    return Call("POST", f"{API}/organisations", model(NewOrganisation), json={"name": name}, repeatable=False)
+    return Call("POST", f"{API}/organisations", model(NewOrganisation), json={"name": name}, headers=_once())
 
 
 def get_organisation(organisation_id: str) -> Call[Organisation]:
@@ -224,7 +238,7 @@ def list_organisations(page_size: int | None) -> Callable[[str], ListCall[Organi
 
 def create_api_key(name: str, role: str | None, expire_time: datetime | None) -> Call[NewApiKey]:
     body = _given(name=name, role=role, expire_time=expire_time and expire_time.isoformat())
-    return Call("POST", f"{API}/api-keys", model(NewApiKey), json=body, repeatable=False)
+    return Call("POST", f"{API}/api-keys", model(NewApiKey), json=body, headers=_once())
 
 
 def list_api_keys(page_size: int | None) -> Callable[[str], ListCall[ApiKey]]:

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from gateway.adapters.accounts import PostgresAccounts, open_pool
+from gateway.adapters.accounts import PostgresAccounts
+from gateway.adapters.database import open_pool
 from gateway.domain.accounts import Role
 from gateway.domain.api_keys import new_key
 from gateway.migrations import FOLDER, HEAD, SCHEMA, UPGRADE_COMMAND

@@ -119,6 +119,24 @@ def test_a_broken_connection_is_tried_again_only_where_that_is_harmless(gateway:
     assert len(gateway.sent("POST", "/api/v1/jobs/job-1:retry")) == 1
 
 
+def test_what_creates_something_is_sent_again_under_the_same_idempotency_key(gateway: Gateway) -> None:
+    broken = Reply(201, [b'{"half'], cut=True)
+    in_work = problem(409, "REQUEST_IN_WORK", "Still in work.", retry_after="1")
+    gateway.on("POST", "/api/v1/collections", broken, in_work, ok(collection(), 201))
+    with connect(gateway) as lectern:
+        assert lectern.collections.create("handbook").name == "handbook"
+        lectern.collections.create("papers")
+    keys = [request.headers["idempotency-key"] for request in gateway.sent("POST", "/api/v1/collections")]
+    assert keys[0] == keys[1] == keys[2] != keys[3]
+
+
+def test_another_conflict_is_raised_at_once(gateway: Gateway) -> None:
+    gateway.on("POST", "/api/v1/collections", problem(409, "COLLECTION_EXISTS", "The name is taken."))
+    with connect(gateway) as lectern, pytest.raises(ApiError, match="COLLECTION_EXISTS"):
+        lectern.collections.create("handbook")
+    assert len(gateway.requests) == 1
+
+
 def test_nobody_listening_is_said_with_the_address() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     with Lectern(url, KEY, retries=RetryPolicy(0)) as lectern, pytest.raises(UnreachableError, match=url):
