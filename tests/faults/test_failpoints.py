@@ -1,0 +1,103 @@
+"""Every named step of ingestion, failing in every way."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import pytest
+
+from tests.faults.day import Day, begun
+from tests.faults.failpoints import FAILPOINTS, Failpoint, woven
+from tests.faults.orders import Mode
+from tests.faults.report import tried
+from tests.faults.world import LEASE_SECONDS, POLL_SECONDS, World
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+REACHED_SECONDS = 60.0
+RECOVERY = {
+    (Mode.KILL, "ingestor"): "a new process, once the lease had run out",
+    (Mode.KILL, "embedder"): "a new process, waited for",
+    (Mode.HANG, "ingestor"): "another process; the frozen one then woke",
+    (Mode.HANG, "embedder"): "the same process, once it went on",
+    (Mode.ERROR, "ingestor"): "another delivery",
+    (Mode.ERROR, "embedder"): "another delivery",
+}
+# One for each kind of recovery, and one at each place where two stores could come apart.
+BOUNDED = {
+    ("intake.before_commit", Mode.KILL),
+    ("parse.chunked", Mode.ERROR),
+    ("index.batch_acknowledged", Mode.HANG),
+    ("publish.verified", Mode.KILL),
+    ("publish.before_commit", Mode.ERROR),
+    ("purge.vectors_deleted", Mode.KILL),
+    ("embedder.before_acknowledging", Mode.HANG),
+}
+
+
+def pairs() -> list[object]:
+    return [
+        pytest.param(
+            failpoint,
+            mode,
+            id=f"{failpoint.name}-{mode}",
+            marks=() if (failpoint.name, mode) in BOUNDED else pytest.mark.slow,
+        )
+        for failpoint in FAILPOINTS
+        for mode in Mode
+    ]
+
+
+@pytest.mark.parametrize(("failpoint", "mode"), pairs())
+async def test_every_step_may_fail_in_every_way(
+    world: World, address: str, request: pytest.FixtureRequest, failpoint: Failpoint, mode: Mode
+) -> None:
+    day = await begun(world, failpoint.name, address)
+    with tried(request, failpoint.name, mode, _recovery(failpoint, mode)):
+        world.orders.give(failpoint.name, mode)
+        async with day.watched():
+            working = asyncio.create_task(day.work())
+            await _reached(world, failpoint)
+            if mode is Mode.HANG:
+                await _thaw(world, day, failpoint, working)
+            await working
+        await day.end()
+
+
+async def test_every_failpoint_is_a_step_that_the_services_have() -> None:
+    async def nothing(_: str) -> None:
+        pass
+
+    assert {failpoint.service for failpoint in FAILPOINTS} == {"ingestor", "embedder"}
+    assert len({failpoint.name for failpoint in FAILPOINTS}) == len(FAILPOINTS)
+    assert {(failpoint.name, mode) for failpoint in FAILPOINTS for mode in Mode} >= BOUNDED
+    with woven(nothing, "ingestor"), woven(nothing, "embedder"):
+        pass
+
+
+async def _reached(world: World, failpoint: Failpoint) -> None:
+    async with asyncio.timeout(REACHED_SECONDS):
+        while world.orders.process_that_failed_at(failpoint.name) is None:  # noqa: ASYNC110  # another process
+            await asyncio.sleep(POLL_SECONDS)
+
+
+async def _thaw(world: World, day: Day, failpoint: Failpoint, working: asyncio.Task[None]) -> None:
+    """Let the frozen process go on: an ingestor when another has done its work, an embedder when leases would have run out."""
+    if failpoint.service == "embedder":
+        await asyncio.sleep(LEASE_SECONDS * 1.5)
+        world.embedder.signal(signal.SIGCONT)
+        return
+    await world.start_second_ingestor()
+    await working
+    await day.tenant.quiet()
+    world.first.process.signal(signal.SIGCONT)
+    # While it answers these, it does with its old claims whatever it still tries to do.
+    for _ in range(30):
+        await world.tenant("waker").visible([])
+        await asyncio.sleep(POLL_SECONDS)
+
+
+def _recovery(failpoint: Failpoint, mode: Mode) -> str:
+    if failpoint.name.startswith(("intake.", "delete.")):
+        return {Mode.HANG: RECOVERY[mode, "ingestor"]}.get(mode, "the caller, who tried again")
+    return RECOVERY[mode, failpoint.service]

@@ -1,0 +1,242 @@
+"""The ingestor, the embedder and their stores as real processes, with a proxy on every way between them."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+import grpc
+from pymilvus import MilvusClient
+
+from deploy.laptop.milvus import EmbeddedMilvus
+from deploy.laptop.postgres import EmbeddedPostgres
+from ingestor.migrations import FOLDER, SCHEMA
+from lectern.ingestor.v1 import passages_pb2
+from shared.errors import AppError, Status
+from shared.migrations import Migrations
+from shared.rpc.caller_signing import CallerSigner
+from shared.rpc.channel import open_channel
+from tests.conftest import free_port, wait_for_port
+from tests.faults.invariants import Row, Stores, stored_files
+from tests.faults.orders import Orders
+from tests.faults.proxy import Proxy, to_port, to_socket
+from tests.faults.supervised import Supervised
+from tests.integration.ingestor.dictionary_embedder import Indexes
+from tests.integration.ingestor.library import Library
+
+Result = TypeVar("Result")
+LEASE_SECONDS = 3.0
+MAX_DELIVERIES = 5
+CALL_SECONDS = 6.0
+PATIENCE_SECONDS = 120.0
+POLL_SECONDS = 0.05
+# What a caller tries again after: the service was away, ill, or broke.
+_PASSING = {Status.UNAVAILABLE, Status.DEADLINE_EXCEEDED, Status.RESOURCE_EXHAUSTED, Status.INTERNAL, Status.CANCELLED, Status.UNKNOWN}
+_TABLES = ("document", "document_generation", "passage", "task", "deletion_receipt", "stored_object")
+
+
+@dataclass(slots=True)
+class Ingestor:
+    """An ingestor's process and the channel that its callers use."""
+
+    process: Supervised
+    channel: grpc.aio.Channel
+
+
+@dataclass(slots=True)
+class World:
+    """Everything that runs. Faults are for whoever holds it to make."""
+
+    folder: Path
+    orders: Orders
+    postgres: EmbeddedPostgres
+    milvus: EmbeddedMilvus
+    to_postgres: Proxy
+    to_milvus: Proxy
+    to_embedder: Proxy
+    embedder: Supervised
+    first: Ingestor
+    second: Ingestor
+    database_url: str
+    serving: list[Ingestor] = field(default_factory=list)
+
+    @property
+    def files(self) -> Path:
+        """The object store's folder."""
+        return self.folder / "files"
+
+    def tenant(self, name: str) -> Tenant:
+        """An organisation that nobody has been before."""
+        return Tenant(self, f"{name}-{secrets.token_hex(4)}")
+
+    async def start_second_ingestor(self) -> None:
+        await self.second.process.start()
+        self.serving.insert(0, self.second)
+
+    async def stop_second_ingestor(self) -> None:
+        if self.second in self.serving:
+            self.serving.remove(self.second)
+            await self.second.process.stop()
+
+    async def heal(self) -> None:
+        """End every fault that a test may have left behind."""
+        self.orders.withdraw_all()
+        for proxy in (self.to_postgres, self.to_milvus, self.to_embedder):
+            proxy.flow()
+        for process in (self.first.process, self.second.process, self.embedder):
+            process.signal(signal.SIGCONT)
+        await self.stop_second_ingestor()
+
+    def logs(self) -> str:
+        """The ends of the services' logs."""
+        processes = (self.first.process, self.second.process, self.embedder)
+        return "\n\n".join(f"--- {process.name}\n{process.last_lines()}" for process in processes)
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """One organisation's callers, who try again when a service is away."""
+
+    world: World
+    organisation_id: str
+
+    async def insist(self, act: Callable[[Library], Awaitable[Result]], *, seconds: float = PATIENCE_SECONDS) -> Result:
+        """What ``act`` gives, asked of one ingestor after the other until it is not refused for a passing reason."""
+        async with asyncio.timeout(seconds):
+            while True:
+                for ingestor in list(self.world.serving):
+                    try:
+                        async with asyncio.timeout(CALL_SECONDS):
+                            return await act(self._library(ingestor))
+                    except TimeoutError:
+                        continue
+                    except AppError as error:
+                        if error.status not in _PASSING:
+                            raise
+                await asyncio.sleep(POLL_SECONDS)
+
+    async def visible(self, passage_ids: Sequence[str], *, seconds: float = PATIENCE_SECONDS) -> list[passages_pb2.Passage]:
+        """Those of the passages that a reader may see now."""
+        return await self.insist(lambda library: library.read(*passage_ids), seconds=seconds)
+
+    async def quiet(self, *, seconds: float = PATIENCE_SECONDS) -> None:
+        """Return when no task of the organisation is waited for any more."""
+        unfinished = (
+            "SELECT stage, state, deliveries, message FROM library.task WHERE organisation_id = $1 AND state IN ('QUEUED', 'RUNNING')"
+        )
+        left: list[Any] = []
+        try:
+            async with asyncio.timeout(seconds):
+                while left := await self.query(unfinished, self.organisation_id):  # noqa: ASYNC110  # rows can only be looked at
+                    await asyncio.sleep(POLL_SECONDS)
+        except TimeoutError:
+            raise AssertionError(f"still unfinished: {[dict(row) for row in left]}\n{self.world.logs()}") from None
+
+    async def query(self, statement: str, *arguments: Any) -> list[Any]:
+        """Rows of Postgres, past the proxy."""
+        connection = await asyncpg.connect(self.world.database_url)
+        try:
+            return list(await connection.fetch(statement, *arguments))
+        finally:
+            await connection.close()
+
+    async def stores(self) -> Stores:
+        """What the three stores hold of the organisation."""
+        statements = {table: f"SELECT * FROM library.{table} WHERE organisation_id = $1" for table in _TABLES}  # noqa: S608  # named above
+        tables = {table: [dict(row) for row in await self.query(all_of, self.organisation_id)] for table, all_of in statements.items()}
+        rows = await asyncio.to_thread(self._rows)
+        return Stores(**tables, rows=rows, files=stored_files(self.world.files, self.organisation_id))
+
+    def _rows(self) -> list[Row]:
+        client = MilvusClient(self.world.milvus.uri)
+        try:
+            found = client.query(
+                "passages",
+                filter=f'organisation_id == "{self.organisation_id}"',
+                output_fields=["row_key", "document_id", "generation"],
+                consistency_level="Strong",
+            )
+        finally:
+            client.close()
+        return [Row(row["row_key"].rpartition("/")[2], row["document_id"], row["generation"]) for row in found]
+
+    def _library(self, ingestor: Ingestor) -> Library:
+        return Library(self.organisation_id, ingestor.channel, self.world.database_url, Indexes())
+
+
+@asynccontextmanager
+async def open_world(folder: Path, model: Path) -> AsyncIterator[World]:
+    """Start everything; the embedder runs the small ``model``."""
+    key = secrets.token_hex(32)
+    async with AsyncExitStack() as stack:
+        postgres = EmbeddedPostgres(folder / "postgres")
+        database_url = await asyncio.to_thread(postgres.start)
+        stack.callback(postgres.stop)
+        await Migrations(SCHEMA, FOLDER).upgrade(database_url)
+        milvus_port = free_port()
+        milvus = EmbeddedMilvus(folder / "milvus", milvus_port, stack.enter_context((folder / "milvus.log").open("ab")))
+        milvus.start()
+        stack.callback(milvus.kill)
+        await asyncio.to_thread(wait_for_port, milvus_port, seconds=60)
+
+        socket_folder = parse_qs(urlsplit(database_url).query)["host"][0]
+        embedder_port = free_port()
+        proxies = [Proxy(to_socket(f"{socket_folder}/.s.PGSQL.5432")), Proxy(to_port(milvus_port)), Proxy(to_port(embedder_port))]
+        for proxy in proxies:
+            await proxy.start()
+            stack.push_async_callback(proxy.close)
+        to_postgres, to_milvus, to_embedder = proxies
+
+        faults = folder / "orders"
+        embedder_environment = {
+            "LECTERN_INTERNAL_KEY": key,
+            "LECTERN_EMBEDDER_LISTEN": f"127.0.0.1:{embedder_port}",
+            "LECTERN_EMBEDDER_MILVUS_URI": f"http://127.0.0.1:{to_milvus.port}",
+            "LECTERN_EMBEDDER_MODEL": str(model),
+            "LECTERN_EMBEDDER_ENGINE": "torch",
+            "LECTERN_EMBEDDER_THREADS": "1",
+        }
+        embedder = Supervised("embedder", ["tests.faults.process", "embedder", str(faults)], embedder_environment, folder)
+        ingestors = []
+        for name in ("first-ingestor", "second-ingestor"):
+            port = free_port()
+            ingestor_environment = {
+                "LECTERN_INTERNAL_KEY": key,
+                "LECTERN_INGESTOR_LISTEN": f"127.0.0.1:{port}",
+                "LECTERN_INGESTOR_DATABASE_URL": f"postgresql://postgres@127.0.0.1:{to_postgres.port}/postgres",
+                "LECTERN_INGESTOR_OBJECT_STORE_URL": (folder / "files").as_uri(),
+                "LECTERN_INGESTOR_EMBEDDER_TARGET": f"127.0.0.1:{to_embedder.port}",
+                "LECTERN_INGESTOR_PARSER_PROCESSES": "1",
+                "LECTERN_INGESTOR_DRAIN_SECONDS": "1",
+                "LECTERN_INGESTOR_QUEUE__LEASE_SECONDS": str(LEASE_SECONDS),
+                "LECTERN_INGESTOR_QUEUE__MAX_DELIVERIES": str(MAX_DELIVERIES),
+                "LECTERN_INGESTOR_QUEUE__POLL_SECONDS": "0.2",
+                "LECTERN_INGESTOR_FETCHING__ALLOWED_NETWORKS": '["127.0.0.0/8"]',
+            }
+            process = Supervised(name, ["tests.faults.process", "ingestor", str(faults)], ingestor_environment, folder)
+            channel = await stack.enter_async_context(open_channel(f"127.0.0.1:{port}", CallerSigner(key.encode())))
+            stack.push_async_callback(process.stop)
+            ingestors.append(Ingestor(process, channel))
+        stack.push_async_callback(embedder.stop)
+        await asyncio.gather(embedder.start(), ingestors[0].process.start())
+        first, second = ingestors
+        orders = Orders(faults)
+        yield World(folder, orders, postgres, milvus, to_postgres, to_milvus, to_embedder, embedder, first, second, database_url, [first])
+
+
+def restart_postgres_immediately(world: World) -> None:
+    """Have Postgres drop everything at once, as after a power cut, and start it again. Blocking: seconds."""
+    pid = world.postgres.pid
+    assert pid is not None
+    subprocess.run(["kill", f"-{int(signal.SIGQUIT)}", str(pid)], check=True)
+    world.postgres.stop()
+    world.postgres.start()
