@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from shared.errors import AppError, Status, invalid_argument, too_busy, unavailable
 
 
@@ -49,6 +51,30 @@ def texts_too_large(size: int, maximum: int) -> AppError:
 def unknown_model(name: str, known: str) -> AppError:
     message = f"There is no model {name!r}; this embedder runs {known!r}. Leave the field empty for the current model."
     return AppError("MODEL_NOT_FOUND", Status.NOT_FOUND, message, metadata={"model": name})
+
+
+def text_too_long(tokens: int, window: int) -> AppError:
+    message = f"The text has {tokens} tokens; the model reads {window}. Send it with `truncate`, or in pieces."
+    return invalid_argument("TEXT_TOO_LONG", message, field="inputs")
+
+
+def unknown_prompt(name: str, *, known: Iterable[str]) -> AppError:
+    return invalid_argument("UNKNOWN_PROMPT", f"There is no prompt {name!r}; there are {', '.join(known)}.", field="prompt_name")
+
+
+def no_sparse_vectors() -> AppError:
+    return AppError("NO_SPARSE_VECTORS", Status.UNIMPLEMENTED, "This embedder runs no sparse model. Call `Embed` for a dense vector.")
+
+
+def no_token_vectors() -> AppError:
+    return AppError(
+        "NO_TOKEN_VECTORS", Status.UNIMPLEMENTED, "This embedder pools its vectors. Call `Embed` for one vector of the whole text."
+    )
+
+
+def token_invalid() -> AppError:
+    message = "The call needs the metadata `authorization: Bearer <token>`, with the token that LECTERN_EMBEDDER_TEI_TOKEN has."
+    return AppError("TOKEN_INVALID", Status.UNAUTHENTICATED, message)
 
 
 def unknown_element_type() -> AppError:

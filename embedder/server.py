@@ -28,6 +28,7 @@ from embedder.domain.statistics import StatisticsCache
 from embedder.servicers.embedding import EmbeddingServicer
 from embedder.servicers.index import IndexServicer
 from embedder.settings import EmbedderSettings
+from embedder.tei_server import serve_tei
 from lectern.embedder.v1 import embedding_pb2, embedding_pb2_grpc, index_pb2, index_pb2_grpc
 from shared.rpc.caller_signing import CallerSigner
 from shared.rpc.health import Health
@@ -90,7 +91,8 @@ async def serve(settings: EmbedderSettings) -> AsyncIterator[RunningService]:
         model.state = ModelState.READY
         await server.health.set_serving(True, EMBEDDING_SERVICE)  # noqa: FBT003  # the name says what is true
         log.info("model_ready", model=model.spec.name, revision=model.spec.revision[:12], device=model.device, precision=engines.precision)
-        yield RunningService(server.port, running)
+        async with serve_tei(settings, embedder, checkpoint, batch_tokens=limits.batch_tokens):
+            yield RunningService(server.port, running)
     finally:
         await server.stop()
         for task in background:

@@ -17,6 +17,10 @@ class EmbedderSettings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="LECTERN_EMBEDDER_")
 
     listen: Annotated[str, Field(description="Address of the gRPC server, host:port.")] = "127.0.0.1:8082"
+    tei_listen: Annotated[
+        str, Field(pattern=r"^(.+:\d{1,5})?$", description="Address for clients of text-embeddings-inference, host:port; empty: none.")
+    ] = ""
+    tei_token: Annotated[SecretStr, Field(description="Bearer token that those clients send; empty: they need none.")] = SecretStr("")
     milvus_uri: Annotated[str, Field(description="Where Milvus or Milvus Lite answers.")] = "http://127.0.0.1:8084"
     milvus_token: Annotated[SecretStr, Field(description="`user:password` or an API key of Milvus; empty for none.")] = SecretStr("")
     index_alias: Annotated[

@@ -126,7 +126,7 @@ class InfoResponse(_message.Message):
     max_client_batch_size: _builtins.int
     """Most texts in one call of `Rerank`."""
     tokenization_workers: _builtins.int
-    """Threads that tokenise streams."""
+    """Not set: texts are tokenised on threads that all calls share."""
     def __init__(
         self,
         *,
