@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TypeVar
 
 from google.protobuf.json_format import Error as JsonFormatError
 from google.protobuf.json_format import MessageToDict
@@ -12,17 +13,24 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from ingestor.domain.collections import Collection
 from ingestor.domain.documents import DeletionReceipt, Document, DocumentState, Page
+from ingestor.domain.drift import DriftKind
 from ingestor.domain.incoming import DocumentHeader, TextEntry
-from ingestor.domain.jobs import Job, JobKind, JobState
+from ingestor.domain.jobs import Job, JobDocument, JobKind, JobState, JobStep, TaskState
 from ingestor.domain.metadata import Metadata
 from ingestor.domain.passages import Passage
-from ingestor.domain.tasks import Stage
-from lectern.ingestor.v1 import collections_pb2, documents_pb2, jobs_pb2, passages_pb2
+from ingestor.domain.reconcile import ReconcileStage, Report
+from ingestor.domain.tasks import Stage, Step
+from lectern.ingestor.v1 import collections_pb2, documents_pb2, jobs_pb2, passages_pb2, reconcile_pb2
 from shared.errors import invalid_argument
 
+Named = TypeVar("Named")
 _DOCUMENT_STATES = {state: documents_pb2.DocumentState.Value(f"DOCUMENT_STATE_{state}") for state in DocumentState}
 _JOB_STATES = {state: jobs_pb2.JobState.Value(f"JOB_STATE_{state}") for state in JobState}
 _JOB_KINDS = {kind: jobs_pb2.JobKind.Value(f"JOB_KIND_{kind}") for kind in JobKind}
+_DRIFT_KINDS = {kind: reconcile_pb2.DriftKind.Value(f"DRIFT_KIND_{kind}") for kind in DriftKind}
+_RECONCILE_STAGES = {stage: reconcile_pb2.ReconcileStage.Value(f"RECONCILE_STAGE_{stage}") for stage in ReconcileStage}
+_TASK_STATES = {state: jobs_pb2.TaskState.Value(f"TASK_STATE_{state}") for state in TaskState}
+_STEPS = {step: jobs_pb2.Step.Value(f"STEP_{step}") for step in Step}
 _STAGES = {stage: jobs_pb2.TaskStage.Value(f"TASK_STAGE_{stage}") for stage in Stage}
 
 
@@ -116,17 +124,33 @@ def to_document(document: Document, pages: Sequence[Page] = ()) -> documents_pb2
 
 
 def from_document_state(state: documents_pb2.DocumentState.ValueType) -> DocumentState | None:
-    """The state asked for; None for all.
+    return _named(_DOCUMENT_STATES, state, "document state")
+
+
+def from_job_state(state: jobs_pb2.JobState.ValueType) -> JobState | None:
+    return _named(_JOB_STATES, state, "job state")
+
+
+def from_job_kind(kind: jobs_pb2.JobKind.ValueType) -> JobKind | None:
+    return _named(_JOB_KINDS, kind, "job kind", field="kind")
+
+
+def from_task_state(state: jobs_pb2.TaskState.ValueType) -> TaskState | None:
+    return _named(_TASK_STATES, state, "task state")
+
+
+def _named(values: Mapping[Named, int], wanted: int, what: str, *, field: str = "state") -> Named | None:
+    """The one that is asked for; None for all.
 
     Raises:
-        AppError: STATE_UNKNOWN.
+        AppError: STATE_UNKNOWN or KIND_UNKNOWN.
     """
-    if state == documents_pb2.DOCUMENT_STATE_UNSPECIFIED:
+    if not wanted:
         return None
-    for known, value in _DOCUMENT_STATES.items():
-        if value == state:
+    for known, value in values.items():
+        if value == wanted:
             return known
-    raise invalid_argument("STATE_UNKNOWN", f"There is no document state {state}.", field="state")
+    raise invalid_argument(f"{field.upper()}_UNKNOWN", f"There is no {what} {wanted}.", field=field)
 
 
 def to_receipt(receipt: DeletionReceipt) -> documents_pb2.DeletionReceipt:
@@ -151,6 +175,8 @@ def to_job(job: Job) -> jobs_pb2.Job:
         total_count=job.total_count,
         done_count=job.done_count,
         failed_count=job.failed_count,
+        cancelled_count=job.cancelled_count,
+        steps=[_to_step(step) for step in job.steps],
         embedded_count=job.embedded_count,
         reused_count=job.reused_count,
         passage_count=job.passage_count,
@@ -172,6 +198,37 @@ def to_job(job: Job) -> jobs_pb2.Job:
     return message
 
 
+def _to_step(step: JobStep) -> jobs_pb2.JobStep:
+    message = jobs_pb2.JobStep(
+        step=_STEPS[step.step],
+        waiting_count=step.waiting,
+        running_count=step.running,
+        done_count=step.done,
+        failed_count=step.failed,
+        begin_time=to_timestamp(step.time.begin_time if step.time else None),
+        end_time=to_timestamp(step.time.end_time if step.time else None),
+    )
+    if step.time is not None:
+        message.work.FromTimedelta(timedelta(seconds=step.time.work_seconds))
+    return message
+
+
+def to_job_document(document: JobDocument) -> jobs_pb2.JobDocument:
+    return jobs_pb2.JobDocument(
+        document_id=document.document_id,
+        document_name=document.document_name,
+        external_id=document.external_id,
+        state=_TASK_STATES[document.state],
+        stage=_STAGES[document.stage],
+        reason=document.reason,
+        message=document.message,
+        embedded_count=document.embedded_count,
+        reused_count=document.reused_count,
+        start_time=to_timestamp(document.start_time),
+        end_time=to_timestamp(document.end_time),
+    )
+
+
 def to_passage(passage: Passage) -> passages_pb2.Passage:
     return passages_pb2.Passage(
         passage_id=passage.passage_id,
@@ -191,4 +248,17 @@ def to_passage(passage: Passage) -> passages_pb2.Passage:
         metadata=to_metadata(passage.metadata),
         document_type=passage.document_type,
         document_update_time=to_timestamp(passage.document_update_time),
+    )
+
+
+def to_reconcile_response(report: Report) -> reconcile_pb2.ReconcileResponse:
+    return reconcile_pb2.ReconcileResponse(
+        stage=_RECONCILE_STAGES[report.stage],
+        done_count=report.done,
+        total_count=report.total,
+        drift=[
+            reconcile_pb2.DriftCount(kind=message, found_count=report.found[kind], mended_count=report.mended[kind])
+            for kind, message in _DRIFT_KINDS.items()
+        ],
+        unsettled_count=report.unsettled,
     )

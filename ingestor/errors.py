@@ -35,6 +35,15 @@ def duplicate_id(identity: str, first: int, second: int) -> AppError:
     )
 
 
+def reconciliation_running() -> AppError:
+    return AppError(
+        "RECONCILIATION_RUNNING",
+        Status.ABORTED,
+        "The index of this organisation is being mended by another call or by the daily run. Try again when that has ended.",
+        retry_after_seconds=60.0,
+    )
+
+
 def stream_cut() -> AppError:
     return invalid_argument(
         "STREAM_CUT", "The stream ended before its last message, so nothing of it was kept. Send it again.", field="last"

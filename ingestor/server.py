@@ -28,6 +28,7 @@ from ingestor.adapters.postgres.parse_store import PostgresParseStore
 from ingestor.adapters.postgres.passages import PostgresPassages
 from ingestor.adapters.postgres.purges import PostgresPurges
 from ingestor.adapters.postgres.queue import PostgresQueue
+from ingestor.adapters.postgres.reconciliation import PostgresReconciliation
 from ingestor.domain.bells import Bells
 from ingestor.domain.collections import Collections
 from ingestor.domain.documents import Documents
@@ -39,13 +40,16 @@ from ingestor.domain.pipeline.fetch import FetchStage
 from ingestor.domain.pipeline.index import IndexStage
 from ingestor.domain.pipeline.parse import ParseStage
 from ingestor.domain.pipeline.purge import PurgeStage
+from ingestor.domain.reconcile import Reconciler
+from ingestor.domain.reconcile_schedule import ReconcileSchedule
 from ingestor.domain.supervision import every
 from ingestor.domain.tasks import Stage
 from ingestor.servicers.collections import CollectionServicer
 from ingestor.servicers.documents import DocumentServicer
 from ingestor.servicers.jobs import JobServicer
 from ingestor.servicers.passages import PassageServicer
-from ingestor.settings import IngestorSettings
+from ingestor.servicers.reconcile import ReconcileServicer
+from ingestor.settings import IngestorSettings, Reconciliation
 from ingestor.workers import Handler, Loops, running, worker_loops
 from lectern.ingestor.v1 import (
     collections_pb2,
@@ -56,6 +60,8 @@ from lectern.ingestor.v1 import (
     jobs_pb2_grpc,
     passages_pb2,
     passages_pb2_grpc,
+    reconcile_pb2,
+    reconcile_pb2_grpc,
 )
 from shared.errors import AppError, Status
 from shared.paging import PageTokens
@@ -70,6 +76,7 @@ SERVICE_NAMES = (
     documents_pb2.DESCRIPTOR.services_by_name["DocumentService"].full_name,
     jobs_pb2.DESCRIPTOR.services_by_name["JobService"].full_name,
     passages_pb2.DESCRIPTOR.services_by_name["PassageService"].full_name,
+    reconcile_pb2.DESCRIPTOR.services_by_name["ReconcileService"].full_name,
 )
 HEALTH_SECONDS = 2.0
 METRICS_SECONDS = 10.0
@@ -110,6 +117,9 @@ async def serve(settings: IngestorSettings) -> AsyncIterator[RunningService]:
         server = ServiceServer("ingestor", signer=signer, service_names=SERVICE_NAMES)
         intake = Intake(PostgresIntake(database), content, parser, _intake_limits(settings))
         _register(server, database, intake, job_bells, PageTokens(settings.internal_key.get_secret_value().encode()))
+        reconciliation = PostgresReconciliation(database, grace_seconds=settings.reconciliation.grace_seconds)
+        reconciler = Reconciler(reconciliation, embedder)
+        reconcile_pb2_grpc.add_ReconcileServiceServicer_to_server(ReconcileServicer(reconciler), server.grpc_server)
         await server.start(settings.listen)
         stack.push_async_callback(server.stop, settings.drain_seconds)
 
@@ -126,6 +136,8 @@ async def serve(settings: IngestorSettings) -> AsyncIterator[RunningService]:
             "health": partial(_follow_health, health, server.health),
             "metrics": partial(every, METRICS_SECONDS, health.measure),
             "orphans": partial(every, UPKEEP_SECONDS, partial(purges.remove_orphans, content.remove)),
+            "drift": partial(every, METRICS_SECONDS, reconciliation.measure),
+            **_schedule(settings.reconciliation, reconciler, reconciliation, embedder),
             "upkeep": partial(every, UPKEEP_SECONDS, queue.keep_up),
             **worker_loops(queue, handlers, task_bells, workers=settings.workers, options=settings.queue),
         }
@@ -140,6 +152,16 @@ async def _refuse_old_schema(health: DatabaseHealth) -> None:
         if error.status is Status.FAILED_PRECONDITION:
             raise
         log.warning("database_not_there_yet", reason=error.reason)
+
+
+def _schedule(options: Reconciliation, reconciler: Reconciler, calendar: PostgresReconciliation, index: Embedder) -> Loops:
+    if not options.every_hours:
+        return {}
+    every_seconds = options.every_hours * 3600
+    schedule = ReconcileSchedule(
+        reconciler, calendar, index, every_seconds=every_seconds, repair=options.repair, repair_share=options.repair_share
+    )
+    return {"reconciliation": partial(every, min(UPKEEP_SECONDS, every_seconds / 4), schedule.run_due)}
 
 
 def _intake_limits(settings: IngestorSettings) -> IntakeLimits:

@@ -45,6 +45,19 @@ class Fetching(SettingsGroup):
     ] = ()
 
 
+class Reconciliation(SettingsGroup):
+    """How the index is compared with the library by itself."""
+
+    every_hours: Annotated[float, Field(ge=0, le=8760, description="Time between two comparisons of an organisation; 0: never.")] = 24.0
+    repair: Annotated[bool, Field(description="Whether what differs is mended at once, not only counted.")] = True
+    repair_share: Annotated[
+        float, Field(ge=0, le=1, description="When more of an organisation's passages differ than this share, nothing is mended by itself.")
+    ] = 0.2
+    grace_seconds: Annotated[
+        float, Field(ge=0, le=86_400, description="How long after a task's end what it wrote to the index is left alone.")
+    ] = 300.0
+
+
 class IngestorSettings(ServiceSettings):
     """Settings of the ingestor, from ``LECTERN_INGESTOR_*``."""
 
@@ -66,3 +79,4 @@ class IngestorSettings(ServiceSettings):
     limits: Limits = Limits()
     queue: Queue = Queue()
     fetching: Fetching = Fetching()
+    reconciliation: Reconciliation = Reconciliation()

@@ -12,6 +12,7 @@ import numpy as np
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from ingestor.domain.drift import IndexRow
 from ingestor.domain.pipeline.contexts import Window
 from ingestor.domain.pipeline.index import Attributes, StoredPassage, Written
 from ingestor.domain.pipeline.purge import Deleted
@@ -22,6 +23,8 @@ from shared.rpc.channel import acting_for, peer_errors
 from shared.rpc.limits import STREAM_PART_BYTES
 
 SUBJECT = "service:ingestor"
+# A caller is always of some organisation; this is none.
+EVERY_ORGANISATION = "*"
 CALL_SECONDS = 60.0
 # Bulk work waits for its turn behind searches; a stream holds at most a page of passages.
 STREAM_SECONDS = 900.0
@@ -36,7 +39,7 @@ _LITTLE_ENDIAN_U32 = np.dtype("<u4")
 
 
 class Embedder:
-    """A `Tokenizer`, `PassageIndex` and `VectorRemover` over gRPC."""
+    """A `Tokenizer`, `PassageIndex`, `VectorRemover` and `IndexScan` over gRPC."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._embedding = embedding_pb2_grpc.EmbeddingServiceStub(channel)
@@ -89,6 +92,22 @@ class Embedder:
                 index_pb2.FindMissingPassagesRequest(passage_ids=passage_ids), timeout=CALL_SECONDS
             )
         return set(response.missing_passage_ids)
+
+    async def scan(self, organisation_id: str, after: str, limit: int) -> list[IndexRow]:
+        request = index_pb2.ScanPassagesRequest(after_passage_id=after, page_size=limit)
+        with _calling(organisation_id):
+            response = await self._index.ScanPassages(request, timeout=CALL_SECONDS)
+        return [IndexRow(row.passage_id, row.document_id, row.generation, row.collection_id, row.fingerprint) for row in response.passages]
+
+    async def organisations(self) -> list[str]:
+        with _calling(EVERY_ORGANISATION):
+            response = await self._index.ListIndexedOrganisations(index_pb2.ListIndexedOrganisationsRequest(), timeout=CALL_SECONDS)
+        return list(response.organisation_ids)
+
+    async def delete_passages(self, organisation_id: str, passage_ids: Sequence[str]) -> Deleted:
+        with _calling(organisation_id):
+            response = await self._index.DeletePassages(index_pb2.DeletePassagesRequest(passage_ids=passage_ids), timeout=CALL_SECONDS)
+        return Deleted(response.deleted_count, response.remaining_count)
 
     async def delete(self, organisation_id: str, document_id: str, before_generation: int) -> Deleted:
         request = index_pb2.DeleteDocumentRequest(document_id=document_id, before_generation=before_generation)
@@ -160,6 +179,7 @@ def _to_passage(passage: StoredPassage, attributes: index_pb2.PassageAttributes)
         text=passage.text,
         context=passage.context,
         take_vector_from=passage.take_vector_from or "",
+        fingerprint=passage.fingerprint,
         attributes=attributes,
     )
 

@@ -63,6 +63,13 @@ WHERE d.document_id = ANY($1::text[]) AND d.deleted_time IS NULL
     )
 RETURNING d.document_id, d.visible_generation AS old, d.latest_generation AS new
 """
+# The same for documents of whose visible passages the index has lost some.
+BEGIN_AGAIN = """
+UPDATE library.document d SET latest_generation = d.latest_generation + 1
+WHERE d.document_id = ANY($1::text[]) AND d.organisation_id = $2 AND d.deleted_time IS NULL AND d.visible_generation > 0
+    AND NOT EXISTS (SELECT FROM library.task t WHERE t.document_id = d.document_id AND t.state IN ('QUEUED', 'RUNNING'))
+RETURNING d.document_id, d.visible_generation AS old, d.latest_generation AS new
+"""
 _REFRESHED = "unnest($1::text[], $2::bigint[], $3::bigint[]) AS r(document_id, old, new)"
 COPY_GENERATION = f"""
 INSERT INTO library.document_generation (
@@ -93,6 +100,9 @@ INSERT INTO library.task (organisation_id, job_id, document_id, generation, stag
 SELECT g.organisation_id, $4::text, r.document_id, r.new, 'INDEX', 'QUEUED', g.expected_passages
 FROM {_REFRESHED} JOIN library.document_generation g ON g.document_id = r.document_id AND g.generation = r.old
 """
+
+# What the index keeps of a passage to be compared by: its words, and which version of the attributes it was written with.
+FINGERPRINT = "(encode(p.text_hash, 'hex') || '-' || g.attributes_version)"
 
 NOTIFY = "SELECT pg_notify(channel, payload) FROM unnest($1::text[], $2::text[]) AS n(channel, payload)"
 
@@ -125,15 +135,24 @@ async def end_tasks(
 
 async def refresh_attributes(connection: Connection, document_ids: Sequence[str], *, job_id: str | None) -> set[str]:
     """Queue what brings changed metadata of visible documents to the index; the ids of the documents that needed it."""
-    stale = await connection.fetch(BEGIN_REFRESH, document_ids)
-    if not stale:
-        return set()
-    columns = [[row[name] for row in stale] for name in ("document_id", "old", "new")]
+    return set(await _copy_and_queue(connection, await connection.fetch(BEGIN_REFRESH, document_ids), job_id))
+
+
+async def index_again(connection: Connection, organisation_id: str, document_ids: Sequence[str]) -> dict[str, int]:
+    """Queue what writes the visible passages of documents to the index once more; the new generations, but for documents in work."""
+    return await _copy_and_queue(connection, await connection.fetch(BEGIN_AGAIN, document_ids, organisation_id), job_id=None)
+
+
+async def _copy_and_queue(connection: Connection, begun: Sequence[Any], job_id: str | None) -> dict[str, int]:
+    """Copy visible generations to new ones and queue these; the new ones by document."""
+    if not begun:
+        return {}
+    columns = [[row[name] for row in begun] for name in ("document_id", "old", "new")]
     for statement in (COPY_GENERATION, COPY_PASSAGES, COPY_PAGES):
         await connection.execute(statement, *columns)
     await connection.execute(QUEUE_REFRESH, *columns, job_id)
     await notify(connection, stages=[Stage.INDEX])
-    return set(columns[0])
+    return {row["document_id"]: row["new"] for row in begun}
 
 
 async def notify(connection: Connection, *, stages: Iterable[Stage] = (), jobs: Iterable[str] = ()) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from ingestor.adapters.postgres.database import Connection, Database
 from ingestor.adapters.postgres.failures import fail_held
-from ingestor.adapters.postgres.generations import lock_documents, notify, refresh_attributes
+from ingestor.adapters.postgres.generations import FINGERPRINT, lock_documents, notify, refresh_attributes
+from ingestor.adapters.postgres.steps import record_steps
 from ingestor.domain.pipeline.index import Attributes, Position, Progress, StoredPassage
 from ingestor.domain.tasks import Claim, Failure, Stage
 
@@ -27,12 +28,13 @@ FROM library.task t JOIN library.passage p ON p.document_id = t.document_id AND 
 """
 _ONWARD = "WHERE t.lease_token = $1 AND t.state = 'RUNNING' AND t.task_id >= $2 ORDER BY t.task_id, p.ordinal LIMIT $4"
 PASSAGES = f"""
-SELECT t.task_id, p.passage_id, p.document_id, p.generation, p.ordinal, p.text, p.context,
+SELECT t.task_id, p.passage_id, p.document_id, p.generation, p.ordinal, p.text, p.context, {FINGERPRINT} AS fingerprint,
     (
         SELECT o.passage_id FROM library.passage o
         WHERE o.document_id = p.document_id AND o.generation = d.visible_generation AND o.text_hash = p.text_hash LIMIT 1
     ) AS take_vector_from
 {_HELD_PASSAGES} JOIN library.document d ON d.document_id = t.document_id
+    JOIN library.document_generation g ON g.document_id = t.document_id AND g.generation = t.generation
 {_ONWARD}
 """
 PASSAGE_IDS = f"SELECT t.task_id, p.ordinal, p.passage_id {_HELD_PASSAGES} {_ONWARD}"

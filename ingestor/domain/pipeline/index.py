@@ -66,6 +66,7 @@ class StoredPassage:
 
     Attributes:
         take_vector_from: a passage of the visible generation with the same context and text; None when there is none.
+        fingerprint: equal where text, context and attributes are.
     """
 
     task_id: int
@@ -76,6 +77,7 @@ class StoredPassage:
     text: str
     context: str
     take_vector_from: str | None
+    fingerprint: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,8 @@ from lectern.ingestor.v1 import (
     jobs_pb2_grpc,
     passages_pb2,
     passages_pb2_grpc,
+    reconcile_pb2,
+    reconcile_pb2_grpc,
 )
 from shared.caller import Caller
 from shared.errors import AppError
@@ -70,6 +72,14 @@ class Library:
     @property
     def passages(self) -> Any:
         return passages_pb2_grpc.PassageServiceStub(self.channel)
+
+    async def reconcile(self, *, repair: bool = False) -> reconcile_pb2.ReconcileResponse:
+        """The last message of a reconciliation."""
+        stub: Any = reconcile_pb2_grpc.ReconcileServiceStub(self.channel)
+        with self.calling():
+            *_, last = [report async for report in stub.Reconcile(reconcile_pb2.ReconcileRequest(repair=repair), timeout=WAIT_SECONDS)]
+        assert last.stage == reconcile_pb2.RECONCILE_STAGE_ENDED
+        return last
 
     @contextmanager
     def calling_raw(self) -> Iterator[None]:
@@ -204,6 +214,7 @@ def ingestor_settings(database_url: str, files: Path, internal_key: bytes, embed
         "parser_processes": 1,
         "queue": {"lease_seconds": 2.0, "poll_seconds": 0.2},
         "drain_seconds": 1.0,
+        "reconciliation": {"every_hours": 0, "grace_seconds": 0},
         "limits": {"document_bytes": 1024 * 1024, "memory_bytes": 16 * 1024 * 1024},
     }
     return IngestorSettings(**(settings | changes))

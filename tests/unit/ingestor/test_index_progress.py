@@ -11,7 +11,7 @@ from ingestor.domain.pipeline.index import Attributes, Progress, StoredPassage, 
 
 
 def passage(number: int, *, task_id: int = 1, source: str | None = None) -> StoredPassage:
-    return StoredPassage(task_id, f"p{number}", "d", 2, number, "text", "", source)
+    return StoredPassage(task_id, f"p{number}", "d", 2, number, "text", "", source, "print")
 
 
 def test_vectors_taken_over_are_counted_for_those_that_offered_one() -> None:
