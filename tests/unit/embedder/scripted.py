@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum
-from queue import SimpleQueue
 
 import numpy as np
 
@@ -36,41 +37,44 @@ def vector(tokens: TokenIds) -> list[float]:
 
 
 class Device:
-    """Holds every batch until `decide`; after `open`, none."""
+    """Holds every batch until `decide`; after `open` none, and after `lose` none comes back."""
 
     def __init__(self) -> None:
-        self.held: SimpleQueue[Batch] = SimpleQueue()
-        self.opened = threading.Event()
+        self._changed = threading.Condition()
+        self._held: deque[Batch] = deque()
+        self._always: Verdict | None = None
 
-    def decide(self, verdict: Verdict) -> bool:
-        """Pass the verdict on the batch held longest; whether there was one."""
-        if self.held.empty():
-            return False
-        self.held.get().settle(verdict)
-        return True
+    def decide(self, verdict: Verdict) -> None:
+        """Pass the verdict on the batch held longest, if there is one."""
+        with self._changed:
+            if self._held:
+                self._held.popleft().verdict = verdict
+            self._changed.notify_all()
 
     def open(self) -> None:
-        self.opened.set()
-        while self.decide(Verdict.SERVED):
-            pass
+        self._decide_from_now_on(self._always or Verdict.SERVED)
+
+    def lose(self) -> None:
+        self._decide_from_now_on(Verdict.LOST)
+
+    def verdict(self) -> Verdict:
+        """What becomes of the batch that its caller, a device thread, brings. Blocking: until that is decided."""
+        with self._changed:
+            self._held.append(batch := Batch())
+            assert self._changed.wait_for(lambda: batch.verdict or self._always, LONGEST_SECONDS)
+            return batch.verdict or self._always or Verdict.SERVED
+
+    def _decide_from_now_on(self, verdict: Verdict) -> None:
+        with self._changed:
+            self._always = verdict
+            self._changed.notify_all()
 
 
+@dataclass(slots=True)
 class Batch:
-    """One batch on the device."""
+    """One batch on the device; without a verdict it stays there."""
 
-    def __init__(self) -> None:
-        self._settled = threading.Event()
-        self._verdict = Verdict.SERVED
-
-    def settle(self, verdict: Verdict) -> None:
-        self._verdict = verdict
-        self._settled.set()
-
-    def wait(self, device: Device) -> Verdict:
-        for _ in range(int(LONGEST_SECONDS / 0.05)):
-            if self._settled.wait(0.05) or device.opened.is_set():
-                return self._verdict
-        raise AssertionError("nobody decided about the batch")
+    verdict: Verdict | None = None
 
 
 class ScriptedEncoder:
@@ -94,9 +98,7 @@ class ScriptedEncoder:
 
     def encode_core(self, prepared: list[TokenIds]) -> Vectors:
         self.seen += [tokens[0] for tokens in prepared]
-        batch = Batch()
-        self._device.held.put(batch)
-        verdict = batch.wait(self._device)
+        verdict = self._device.verdict()
         if verdict is Verdict.LOST:
             raise EncoderFailed("the device is gone")
         if verdict is Verdict.BROKEN or any(tokens[0] in self._poison for tokens in prepared):

@@ -121,13 +121,11 @@ class BatcherMachine(RuleBasedStateMachine):
     def wait(self, seconds: int) -> None:
         self._now += seconds
 
-    @precondition(lambda self: not self._ended)
     @rule()
     def lose_the_device(self) -> None:
-        self._ended = self._device.decide(Verdict.LOST)
-        self._runner.run(settle())
+        self._ended = True
+        self._runner.run(self._change(self._device.lose))
 
-    @precondition(lambda self: not self._ended)
     @rule()
     def stop(self) -> None:
         self._ended = True
@@ -137,12 +135,12 @@ class BatcherMachine(RuleBasedStateMachine):
     def what_has_ended_has_ended_well(self) -> None:
         for call in self._calls:
             if call.task.done():
-                check(call)
+                check(call, stopped=self._ended)
 
     def teardown(self) -> None:
         """Let everything that is under way end: it must, soon, and leave nothing behind."""
         with suppress(AttributeError):
-            self._runner.run(asyncio.wait_for(self._end(), 20))
+            self._runner.run(asyncio.wait_for(self._end(), 10))
         self._runner.close()
         self._logs.__exit__(None, None, None)
 
@@ -170,7 +168,7 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-def check(call: Call) -> None:
+def check(call: Call, *, stopped: bool) -> None:
     if call.task.cancelled():
         assert call.cancelled
         return
@@ -178,6 +176,7 @@ def check(call: Call) -> None:
     if error is not None:
         assert isinstance(error, AppError), error
         assert error.reason in REFUSALS
+        assert stopped or error.reason != "MODEL_STOPPED"
         return
     for tokens, outcome in zip(call.texts, call.task.result(), strict=True):
         if isinstance(outcome, Embedded):
@@ -185,7 +184,8 @@ def check(call: Call) -> None:
             assert tokens[0] not in POISON
         else:
             assert outcome.reason in OF_A_TEXT
+            assert stopped or outcome.reason != "MODEL_STOPPED"
 
 
 TestWhateverHappensEveryCallEndsWithWhatIsItsOwn = BatcherMachine.TestCase
-TestWhateverHappensEveryCallEndsWithWhatIsItsOwn.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
+TestWhateverHappensEveryCallEndsWithWhatIsItsOwn.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
