@@ -39,7 +39,7 @@ FILLED_IN = {
     "VLLM_MODEL": "some/model",
 }
 VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?::(?P<sign>[-?])(?P<rest>[^}]*))?\}")
-FIRST_PARTY = {*SETTINGS, "shared", "lectern", "deploy", "lectern_cli", "lectern_client"}
+FIRST_PARTY = {*SETTINGS, "shared", "lectern", "tei", "deploy", "lectern_cli", "lectern_client"}
 
 
 def interpolated(node: Any) -> Any:
@@ -188,10 +188,10 @@ def test_an_image_declares_its_port_its_health_and_its_end(service: str) -> None
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_an_image_takes_in_the_service_and_what_it_imports_and_nothing_more(service: str) -> None:
-    also = ["protos/tei"] if service == "embedder" else []
-    assert sorted(copied(service)) == sorted(["protos/lectern", "shared", service, *also])
+    protos = {"lectern", "tei"} if service == "embedder" else {"lectern"}
+    assert sorted(copied(service)) == sorted([*(f"protos/{name}" for name in protos), "shared", service])
     modules = set(imported(service))
-    assert {module.partition(".")[0] for module in modules} & FIRST_PARTY == {service, "shared", "lectern"}
+    assert {module.partition(".")[0] for module in modules} & FIRST_PARTY == {service, "shared", *protos}
 
 
 @pytest.mark.parametrize("service", SERVICES)
