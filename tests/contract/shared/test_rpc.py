@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 import pytest
 from google.rpc import code_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from lectern.generator.v1 import generation_pb2, generation_pb2_grpc
 from shared.caller import Caller, current_caller
@@ -168,6 +170,19 @@ async def test_health_is_not_serving_until_the_service_says_so_and_after_it_stop
         await server.health.shut_down()
         await server.health.set_serving(True)
         assert [await is_serving(channel, name) for name in ("", SERVICE)] == [False, False]
+
+
+async def test_who_watches_the_health_hears_of_the_end_and_does_not_hold_it_up(server: ServiceServer) -> None:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        health: Any = health_pb2_grpc.HealthStub(channel)  # the stub's methods are made at run time
+        watch = health.Watch(health_pb2.HealthCheckRequest(service=SERVICE), timeout=60)
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        await server.health.set_serving(True)
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+        async with asyncio.timeout(5):
+            await server.stop(grace_seconds=60)
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert await watch.read() is grpc.aio.EOF
 
 
 async def test_nobody_at_the_address_is_not_serving() -> None:
