@@ -14,6 +14,7 @@ from math import ceil
 
 from ingestor.domain.parsing import Heading, ParsedDocument
 from ingestor.domain.sentences import sentence_starts
+from ingestor.domain.tables import tables
 
 _PARAGRAPH = re.compile(r"\n[^\S\n]*\n\s*")
 _ROW = re.compile(r"\n(?=[^\S\n]*(?:[-*+•]|\d{1,3}[.)]|\|)[^\S\n])")
@@ -55,6 +56,7 @@ class Chunk:
         first_page: the page it stands on; None where the format has no pages.
         headings: the texts of the headings above it, outermost first.
         anchor: the innermost heading's anchor; empty where it has none.
+        table_header: the line that names the columns of the table in whose middle it starts; empty elsewhere.
     """
 
     ordinal: int
@@ -64,6 +66,7 @@ class Chunk:
     first_page: int | None
     headings: tuple[str, ...]
     anchor: str
+    table_header: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,8 @@ def cut(document: ParsedDocument, token_starts: Sequence[int], limits: ChunkLimi
         headings = tuple(heading.text for heading in section.path)
         anchor = section.path[-1].anchor if section.path else ""
         for start, end in cutter.spans(section):
-            chunks.append(Chunk(len(chunks), document.text[start:end], start, end, section.page, headings, anchor))
+            header = cutter.table_header(start)
+            chunks.append(Chunk(len(chunks), document.text[start:end], start, end, section.page, headings, anchor, header))
     return chunks
 
 
@@ -128,12 +132,19 @@ class _Cutter:
         self._text = text
         self._tokens = token_starts
         self._limits = limits
+        self._tables = list(tables(text))
+        self._table_starts = [table.start for table in self._tables]
         self._boundaries = (
             [match.end() for match in _PARAGRAPH.finditer(text)],
             [match.end() for match in _ROW.finditer(text)],
             sentence_starts(text),
             [match.end() for match in _LINE.finditer(text)],
         )
+
+    def table_header(self, offset: int) -> str:
+        """Return the header of the table in whose rows ``offset`` lies; empty where it is in none."""
+        index = bisect_right(self._table_starts, offset) - 1
+        return self._tables[index].header if index >= 0 and offset < self._tables[index].end else ""
 
     def with_tiny_ones_merged(self, sections: Iterator[_Section]) -> Iterator[_Section]:
         """Join each section that is far below the target with those that follow it under the same parent."""

@@ -4,14 +4,16 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import zip_longest
 
 from ingestor.domain.parsing import DocumentLimits, DocumentRejected, Heading, PageSpan, ParsedDocument, RejectionReason
 
 # What a database refuses (NUL, lone surrogates) or no reader can see (other controls, soft hyphens, byte order marks, noncharacters).
 _UNWANTED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\xad\ud800-\udfff\ufeff\ufffe\uffff]")
 _MAX_TITLE_CHARS = 500
-# A table longer than this is written as several with the same header, so that a passage from its middle still names its columns.
-_TABLE_PIECE_CHARS = 1_200
+# A table longer than this, which few passages are shorter than, is written as several with the same header: a passage from its middle
+# names its columns too.
+_TABLE_PIECE_CHARS = 400
 
 
 def too_large(what: str) -> DocumentRejected:
@@ -105,20 +107,32 @@ class DocumentBuilder:
         self._headings.append(shortened(heading))
 
     def table(self, rows: Iterable[Sequence[str]]) -> None:
-        """Add a Markdown table whose first row is its header; a long one becomes several, each with the header."""
+        """Add a Markdown table whose first row is its header; a long one becomes several, each with the header.
+
+        Of one whose header alone is as long as a passage, every row becomes a list item instead, each value behind its column's name.
+        """
         filled = (row for row in rows if any(cell.strip() for cell in row))
         first = next(filled, None)
         if first is None:
             return
         header = table_line(first) + "\n|" + " --- |" * len(first)
-        piece, size = [header], 0
+        if len(header) > _TABLE_PIECE_CHARS:
+            self._records(first, filled)
+            return
+        piece, size = [header], len(header)
         for line in map(table_line, filled):
-            if size > max(_TABLE_PIECE_CHARS, len(header)):
+            if len(piece) > 1 and size + len(line) > _TABLE_PIECE_CHARS:
                 self.paragraph("\n".join(piece))
-                piece, size = [header], 0
+                piece, size = [header], len(header)
             piece.append(line)
-            size += len(line)
+            size += len(line) + 1
         self.paragraph("\n".join(piece))
+
+    def _records(self, names: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        self.paragraph("Columns: " + " | ".join(map(one_line, names)))
+        for row in rows:
+            named = ((name, one_line(cell)) for name, cell in zip_longest(names, row, fillvalue=""))
+            self.item(" | ".join(f"{one_line(name)}: {value}" if name.strip() else value for name, value in named if value))
 
     def start_page(self) -> None:
         """Begin the next page: what is added from here on stands on it."""

@@ -14,14 +14,24 @@ TYPE_NAMES = {
     "docx": "Word (.docx)",
     "pptx": "PowerPoint (.pptx)",
     "xlsx": "Excel (.xlsx)",
+    "odt": "OpenDocument text (.odt)",
+    "ods": "OpenDocument spreadsheet (.ods)",
+    "odp": "OpenDocument presentation (.odp)",
+    "rtf": "Rich Text (.rtf)",
+    "epub": "EPUB",
     "html": "HTML",
     "md": "Markdown",
     "txt": "plain text",
     "csv": "CSV",
     "eml": "e-mail (.eml)",
+    "msg": "Outlook message (.msg)",
     "json": "JSON",
+    "png": "PNG",
+    "jpeg": "JPEG",
+    "tiff": "TIFF",
+    "webp": "WebP",
 }
-"""Every type a document can have, with the name that people know it by."""
+"""Every type that has a parser, with the name that people know it by. The type of a file that is converted first is its extension."""
 
 MEBIBYTE = 1 << 20
 
@@ -37,6 +47,7 @@ class RejectionReason(StrEnum):
     BINARY_CONTENT = "BINARY_CONTENT"
     ARCHIVE_TOO_LARGE = "ARCHIVE_TOO_LARGE"
     UNSUPPORTED_TYPE = "UNSUPPORTED_TYPE"
+    CONVERTER_MISSING = "CONVERTER_MISSING"
     EXTENSION_MISMATCH = "EXTENSION_MISMATCH"
     DOCUMENT_TOO_LARGE = "DOCUMENT_TOO_LARGE"
     PARSER_TIMEOUT = "PARSER_TIMEOUT"
@@ -85,6 +96,7 @@ class DocumentLimits:
         max_archive_ratio: unpacked over packed size of the whole container; only looked at above one MiB unpacked.
         max_table_columns: columns of a CSV file or of a spreadsheet.
         max_nesting: levels of objects and arrays in JSON.
+        max_image_pixels: width by height of one picture, before it is decoded; an A3 page at 600 dpi has 70 million.
     """
 
     max_text_chars: int = 20_000_000
@@ -93,6 +105,7 @@ class DocumentLimits:
     max_table_columns: int = 2_000
     max_table_rows: int = 1_000_000
     max_nesting: int = 100
+    max_image_pixels: int = 100_000_000
     max_archive_bytes: int = 256 * MEBIBYTE
     max_archive_ratio: int = 200
     max_archive_entries: int = 10_000
@@ -129,7 +142,7 @@ class ParsedDocument:
 
     Attributes:
         text: Markdown, or plain text where the format knows no structure; never blank, always encodable as UTF-8 and without NUL.
-        type: a key of :data:`TYPE_NAMES`.
+        type: a key of :data:`TYPE_NAMES`, or the extension that stands for it.
         language: ISO 639-1 code, empty when unsure.
         create_time: with a time zone; UTC where the source names none.
         pages: in order and without overlap; empty for formats without pages.
@@ -159,7 +172,7 @@ class Parser(Protocol):
         """Tell a file's type from its content and open its container, while the sender waits for the answer.
 
         Returns:
-            The type, a key of :data:`TYPE_NAMES`.
+            The type: a key of :data:`TYPE_NAMES`, or the extension of a file that is converted first.
 
         Raises:
             DocumentRejected: the file is of no supported type, broken, encrypted or a bomb.

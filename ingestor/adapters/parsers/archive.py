@@ -1,4 +1,4 @@
-"""Looks at the zip container of an Office file before any library unpacks it."""
+"""Looks at a zip container before any library unpacks it."""
 
 import io
 import struct
@@ -12,11 +12,14 @@ from ingestor.domain.parsing import MEBIBYTE, DocumentLimits, DocumentRejected, 
 
 _ENCRYPTED_FLAG = 0x1
 _SAFE_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, NotImplementedError)
+# Older programs declared its document type; it is read with entities left alone.
+_ODF_MANIFEST = "META-INF/manifest.xml"
+BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, NotImplementedError)
+"""What ``zipfile`` raises on a damaged container."""
 
 
 def check_archive(content: bytes, limits: DocumentLimits) -> None:
-    """Refuse zip bombs, unsafe part names, encrypted parts and XML that declares entities.
+    """Refuse zip bombs, unsafe part names and encrypted parts.
 
     Sizes are taken from the central directory, which is enough: ``zipfile`` never unpacks more of a part than is declared there.
     Archives inside the archive are not opened by any parser and count as bytes.
@@ -30,16 +33,29 @@ def check_archive(content: bytes, limits: DocumentLimits) -> None:
             _check_sizes(parts, len(content), limits)
             for part in parts:
                 _check_part(part)
-                if part.filename.endswith((".xml", ".rels")):
+    except BROKEN as error:
+        raise corrupt("its zip container is damaged or cut short") from error
+
+
+def refuse_entities(content: bytes) -> None:
+    """Refuse XML that declares entities, in the parts of an Office file.
+
+    Raises:
+        DocumentRejected: ``CORRUPT_DOCUMENT``.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            for part in archive.infolist():
+                if part.filename.endswith((".xml", ".rels")) and part.filename != _ODF_MANIFEST:
                     _refuse_document_type(archive, part)
-    except _BROKEN as error:
+    except BROKEN as error:
         raise corrupt("its zip container is damaged or cut short") from error
 
 
 def corrupt(why: str) -> DocumentRejected:
-    """Return the rejection of an Office file that is damaged."""
+    """Return the rejection of a container that is damaged."""
     return DocumentRejected(
-        RejectionReason.CORRUPT_DOCUMENT, f"The Office file cannot be read: {why}. Open it in the program that made it and save it again."
+        RejectionReason.CORRUPT_DOCUMENT, f"The file cannot be read: {why}. Open it in the program that made it and save it again."
     )
 
 
@@ -56,13 +72,13 @@ def _check_sizes(parts: list[zipfile.ZipInfo], packed: int, limits: DocumentLimi
 def _check_part(part: zipfile.ZipInfo) -> None:
     if part.flag_bits & _ENCRYPTED_FLAG:
         raise DocumentRejected(
-            RejectionReason.ENCRYPTED_DOCUMENT, "Parts of the Office file are encrypted. Remove the password and send it again."
+            RejectionReason.ENCRYPTED_DOCUMENT, "Parts of the file are encrypted. Remove the password and send it again."
         )
     path = PurePosixPath(part.filename.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or ":" in part.filename:
         raise corrupt("it names a part outside of itself")
     if part.compress_type not in _SAFE_METHODS:
-        raise corrupt("it is packed in a way that Office files never are")
+        raise corrupt("it is packed in a way that nothing here unpacks")
 
 
 class _RootReachedError(Exception):
@@ -93,5 +109,5 @@ def _refuse_document_type(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> No
 def _too_large(what: str) -> DocumentRejected:
     return DocumentRejected(
         RejectionReason.ARCHIVE_TOO_LARGE,
-        f"The Office file holds {what}. If it is genuine, split it or save it without its embedded files.",
+        f"The file holds {what}. If it is genuine, split it or save it without its embedded files.",
     )

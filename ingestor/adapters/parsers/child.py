@@ -1,26 +1,26 @@
-"""The program of a parser's child process: ``python -m ingestor.adapters.parsers.child (check|parse) MEMORY_BYTES PARENT_PID``.
+"""The program of a parser's child process: ``python -m ingestor.adapters.parsers.child (check|parse|convert) MEMORY_BYTES PARENT_PID``.
 
-Reads requests from its standard input and answers each on its standard output, until the input ends. It limits itself before it
-reads anything: memory, open files, no writing of files, no core dumps, and, for each file, processor time.
+Reads requests from its standard input and answers each on its standard output, until the input ends. It limits itself, and with itself
+the programs that it runs, before it reads anything: memory, open files, no writing of files unless it converts, no core dumps, and, for
+each file, processor time.
 """
 
-import ctypes
 import os
 import resource
-import signal
 import sys
 import traceback
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from ingestor.adapters.parsers.formats import check, parse
+from ingestor.adapters.parsers.formats import ConversionNeeded, check, convert, parse
 from ingestor.adapters.parsers.language import load_model
+from ingestor.adapters.parsers.programs import die_with_parent
 from ingestor.adapters.parsers.wire import Reply, Request, read_frame
-from ingestor.domain.parsing import DocumentRejected, RejectionReason
+from ingestor.domain.parsing import MEBIBYTE, DocumentRejected, RejectionReason
 
-_PR_SET_PDEATHSIG = 1
 _MAX_OPEN_FILES = 64
+_MAX_CONVERTED_BYTES = 64 * MEBIBYTE
 
 
 def main(operation: str, memory_bytes: int, parent: int) -> None:
@@ -29,7 +29,7 @@ def main(operation: str, memory_bytes: int, parent: int) -> None:
     _die_with(parent)
     if operation == "parse":
         load_model()  # writes a temporary file, which is forbidden from the next line on
-    _limit(memory_bytes)
+    _limit(memory_bytes, _MAX_CONVERTED_BYTES if operation == "convert" else 0)
     _send(replies, *Reply().frame())
     _silence_errors()
     try:
@@ -56,15 +56,14 @@ def _silence_errors() -> None:
 
 def _die_with(parent: int) -> None:
     """Have the kernel end this process with its parent, even while a library is busy; elsewhere the end of the input has to do."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()
     if os.getppid() != parent:
         sys.exit("the parent process is gone")
 
 
-def _limit(memory_bytes: int) -> None:
+def _limit(memory_bytes: int, file_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
     resource.setrlimit(resource.RLIMIT_NOFILE, (_MAX_OPEN_FILES, _MAX_OPEN_FILES))
     with suppress(ValueError):  # macOS refuses it
         resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
@@ -93,7 +92,12 @@ def _answer(operation: str, request: Request) -> tuple[bytes, bytes]:
 def _reply(operation: str, request: Request) -> Reply:
     if operation == "check":
         return Reply(type=check(request.source, request.limits), peak_bytes=_peak_bytes())
-    return Reply(document=parse(request.source, request.limits), peak_bytes=_peak_bytes())
+    if operation == "convert":
+        return Reply(converted=convert(request.source, request.limits), peak_bytes=_peak_bytes())
+    try:
+        return Reply(document=parse(request.source, request.limits), peak_bytes=_peak_bytes())
+    except ConversionNeeded as needed:
+        return Reply(type=needed.type, peak_bytes=_peak_bytes())
 
 
 def _cause(error: Exception) -> str | None:

@@ -1,10 +1,10 @@
-"""CSV: every row on a line of its own, each value behind its column's name, so that any passage can be read by itself."""
+"""CSV: a Markdown table under the names of its columns."""
 
 import csv
 import io
 from collections import Counter
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 
 from ingestor.adapters.parsers.decoding import decode
 from ingestor.domain.document_builder import DocumentBuilder, one_line, too_large
@@ -25,20 +25,15 @@ def check(source: SourceFile, limits: DocumentLimits) -> None:
 
 
 def parse(source: SourceFile, limits: DocumentLimits) -> ParsedDocument:
-    """Return one list item for each row; the first row names the columns unless it holds numbers, gaps or repetitions."""
+    """Return one table; its first row names the columns unless it holds numbers, gaps or repetitions: then they are numbered."""
     builder = DocumentBuilder(limits)
     rows = _rows(decode(source), limits)
     first = next(rows, [])
     names = [one_line(cell) for cell in first]
     if _is_header(names):
-        builder.paragraph("Columns: " + " | ".join(names))
-    else:
-        builder.item(_described(first, []))
-        names = []
-    for number, row in enumerate(rows, 2):
-        if number > limits.max_table_rows:
-            raise too_large(f"more than {limits.max_table_rows:,} rows")
-        builder.item(_described(row, names))
+        builder.table(chain([names], rows))
+    elif any(names):
+        builder.table(chain([[f"Column {number}" for number in range(1, len(first) + 1)], first], rows))
     return builder.build("csv")
 
 
@@ -46,7 +41,9 @@ def _rows(text: str, limits: DocumentLimits) -> Iterator[list[str]]:
     csv.field_size_limit(limits.max_text_chars)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
     try:
-        for row in reader:
+        for number, row in enumerate(reader, 1):
+            if number > limits.max_table_rows:
+                raise too_large(f"more than {limits.max_table_rows:,} rows")
             if len(row) > limits.max_table_columns:
                 raise too_large(f"a row of {len(row):,} columns, more than {limits.max_table_columns:,}")
             if any(cell.strip() for cell in row):
@@ -70,12 +67,3 @@ def _delimiter(text: str) -> str:
 
 def _is_header(names: list[str]) -> bool:
     return all(names) and len(set(names)) == len(names) and not any(name.replace(".", "").replace(",", "").isdigit() for name in names)
-
-
-def _described(row: list[str], names: list[str]) -> str:
-    cells = []
-    for position, cell in enumerate(row):
-        value = one_line(cell)
-        if value:
-            cells.append(f"{names[position]}: {value}" if position < len(names) else value)
-    return " | ".join(cells)

@@ -32,6 +32,14 @@ def charset_of(declaration: str | None) -> str | None:
     return _MEANT.get(name, name) if _CHARACTER_SETS.match(name) else None
 
 
+def known_code_page(number: int) -> str:
+    """Return Python's name of a Windows code page; that of Western Europe where it knows none."""
+    try:
+        return codecs.lookup(f"cp{number}").name
+    except LookupError:
+        return "cp1252"
+
+
 def decode(source: SourceFile, charset: str | None = None) -> str:
     """Decode a text file: by its byte order mark, else as UTF-8, else in the character set that was declared.
 

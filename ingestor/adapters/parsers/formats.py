@@ -6,6 +6,7 @@ from dataclasses import replace
 from importlib import import_module
 from types import ModuleType
 
+from ingestor.adapters.parsers import libreoffice
 from ingestor.adapters.parsers.language import detect_language
 from ingestor.adapters.parsers.sniffing import sniff
 from ingestor.domain.parsing import TYPE_NAMES, DocumentLimits, DocumentRejected, ParsedDocument, RejectionReason, SourceFile
@@ -15,17 +16,36 @@ _MODULES = {
     "docx": "docx",
     "pptx": "pptx",
     "xlsx": "xlsx",
+    "odt": "odf",
+    "ods": "odf",
+    "odp": "odf",
+    "rtf": "rtf",
+    "epub": "epub",
     "html": "html_page",
     "md": "markdown",
     "txt": "text",
     "csv": "csv_table",
     "eml": "eml",
+    "msg": "msg",
     "json": "json_values",
+    "png": "image",
+    "jpeg": "image",
+    "tiff": "image",
+    "webp": "image",
+    "zip": "zip_archive",
 }
 
 
 # Of the other types, telling the type has opened the container or decoded the text already.
-_CHECKED = ("pdf", "html", "csv", "json")
+_CHECKED = ("pdf", "html", "csv", "json", "msg", "png", "jpeg", "tiff", "webp")
+
+
+class ConversionNeeded(Exception):  # noqa: N818 - says nothing bad of the file
+    """The file has no parser; :func:`convert` makes one of it that has."""
+
+    def __init__(self, type_: str) -> None:
+        super().__init__(type_)
+        self.type = type_
 
 
 def check(source: SourceFile, limits: DocumentLimits) -> str:
@@ -35,6 +55,8 @@ def check(source: SourceFile, limits: DocumentLimits) -> str:
         DocumentRejected: see :meth:`ingestor.domain.parsing.Parser.check`.
     """
     type_ = sniff(source, limits)
+    if type_ in libreoffice.TARGETS:
+        libreoffice.require()
     if type_ in _CHECKED:
         with _failures_explained(type_):
             _module(type_).check(source, limits)
@@ -46,11 +68,23 @@ def parse(source: SourceFile, limits: DocumentLimits) -> ParsedDocument:
 
     Raises:
         DocumentRejected: see :meth:`ingestor.domain.parsing.Parser.parse`.
+        ConversionNeeded: see there.
     """
     type_ = sniff(source, limits)
+    if type_ in libreoffice.TARGETS:
+        raise ConversionNeeded(type_)
     with _failures_explained(type_):
         document: ParsedDocument = _module(type_).parse(source, limits)
     return replace(document, language=detect_language(document.text) or document.language)
+
+
+def convert(source: SourceFile, limits: DocumentLimits) -> SourceFile:
+    """Return the file in a format that has a parser.
+
+    Raises:
+        DocumentRejected: it cannot be converted here, or not at all.
+    """
+    return libreoffice.converted(source, sniff(source, limits))
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
+from tempfile import TemporaryDirectory
 
 import structlog
 
@@ -18,15 +20,18 @@ _SHUTTING_DOWN = "The parsers are shutting down."
 class ParserPool:
     """A :class:`ingestor.domain.parsing.Parser` whose work runs in child processes.
 
-    Checks have a child of their own: whoever uploads a file does not wait behind the parsing of others.
+    Checks have a child of their own: whoever uploads a file does not wait behind the parsing of others. So have conversions, started with
+    the first: LibreOffice takes seconds, in which others' files are parsed.
     Start it on the thread that lives as long as the service, for on Linux the children die with the thread that started them.
     """
 
     def __init__(self, documents: DocumentLimits, processes: ProcessLimits, concurrency: int = 2) -> None:
         self._documents = documents
         self._processes = processes
-        self._parsing = _Lane("parse", concurrency, processes)
-        self._checking = _Lane("check", 1, processes)
+        self._folder = TemporaryDirectory(prefix="lectern-parsers-", ignore_cleanup_errors=True)
+        self._parsing = _Lane("parse", concurrency, processes, self._folder.name)
+        self._checking = _Lane("check", 1, processes, self._folder.name)
+        self._converting = _Lane("convert", 1, processes, self._folder.name)
 
     async def start(self) -> None:
         """Start the children.
@@ -38,7 +43,8 @@ class ParserPool:
 
     async def close(self, grace_seconds: float = 5.0) -> None:
         """End the children; files that are not done after the grace end in :class:`ParserUnavailable`."""
-        await asyncio.gather(self._parsing.close(grace_seconds), self._checking.close(grace_seconds))
+        await asyncio.gather(*(lane.close(grace_seconds) for lane in (self._parsing, self._checking, self._converting)))
+        await asyncio.to_thread(self._folder.cleanup)
 
     async def check(self, source: SourceFile) -> str:
         """See :meth:`ingestor.domain.parsing.Parser.check`. Cancelling ends the work in the child."""
@@ -49,17 +55,29 @@ class ParserPool:
 
     async def parse(self, source: SourceFile) -> ParsedDocument:
         """See :meth:`ingestor.domain.parsing.Parser.parse`. Cancelling ends the work in the child."""
+        reply = await self._ask_for_text(source)
+        if reply.type is None:
+            return _document_of(reply)
         request = Request(source, self._documents, self._processes.cpu_seconds)
-        reply = await self._parsing.ask(request, self._processes.wall_seconds)
-        assert reply.document is not None
-        return reply.document
+        converted = (await self._converting.ask(request, self._processes.wall_seconds)).converted
+        assert converted is not None
+        return replace(_document_of(await self._ask_for_text(converted)), type=reply.type)
+
+    async def _ask_for_text(self, source: SourceFile) -> Reply:
+        request = Request(source, self._documents, self._processes.cpu_seconds)
+        return await self._parsing.ask(request, self._processes.wall_seconds)
+
+
+def _document_of(reply: Reply) -> ParsedDocument:
+    assert reply.document is not None
+    return reply.document
 
 
 class _Lane:
     """Hands requests to whichever of its workers is free; the one used last goes first, so that few stay warm under little load."""
 
-    def __init__(self, operation: str, size: int, limits: ProcessLimits) -> None:
-        self._workers = [_Worker(operation, limits) for _ in range(size)]
+    def __init__(self, operation: str, size: int, limits: ProcessLimits, folder: str) -> None:
+        self._workers = [_Worker(operation, limits, folder) for _ in range(size)]
         self._idle: asyncio.LifoQueue[_Worker] = asyncio.LifoQueue()
         for worker in self._workers:
             self._idle.put_nowait(worker)
@@ -86,9 +104,10 @@ class _Lane:
 class _Worker:
     """Keeps one child process, and replaces it when it died, overran, grew too large or has served its number of files."""
 
-    def __init__(self, operation: str, limits: ProcessLimits) -> None:
+    def __init__(self, operation: str, limits: ProcessLimits, folder: str) -> None:
         self._operation = operation
         self._limits = limits
+        self._folder = folder
         self._process: ParserProcess | None = None
         self._retired = False
         self.closed = False
@@ -115,7 +134,7 @@ class _Worker:
             await self._process.close()
             self._process = None
         if self._process is None:
-            self._process = await ParserProcess.start(self._operation, self._limits.memory_bytes)
+            self._process = await ParserProcess.start(self._operation, self._limits, self._folder)
             self._retired = False
             if self.closed:  # meanwhile
                 raise ParserUnavailable(_SHUTTING_DOWN)

@@ -35,6 +35,7 @@ class ProcessLimits:
         wall_seconds: time in which one file has to be parsed.
         check_seconds: time in which one file has to be checked.
         files_per_process: after so many files a child is replaced, and before that if it grew beyond half its memory.
+        programs_path: the folders in which it looks for tesseract and LibreOffice, set apart by colons.
     """
 
     memory_bytes: int = 1024 * MEBIBYTE
@@ -42,6 +43,7 @@ class ProcessLimits:
     wall_seconds: float = 120.0
     check_seconds: float = 15.0
     files_per_process: int = 200
+    programs_path: str = ""
 
 
 class KilledFromOutside(Exception):  # noqa: N818 - says nothing of the file
@@ -62,19 +64,23 @@ class ParserProcess:
         self.files = 0
 
     @classmethod
-    async def start(cls, operation: str, memory_bytes: int) -> Self:
-        """Start a child that does ``check`` or ``parse``, and wait until it is ready.
+    async def start(cls, operation: str, limits: ProcessLimits, folder: str) -> Self:
+        """Start a child that does ``check``, ``parse`` or ``convert`` in a session of its own, and wait until it is ready.
 
-        It gets no variable of our environment, for those hold secrets.
+        It gets no variable of our environment, for those hold secrets. ``folder``: where it may keep temporary files.
 
         Raises:
             ParserUnavailable: it did not start.
         """
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-P", "-W", "ignore", "-m", _CHILD_MODULE, operation, str(memory_bytes), str(os.getpid()),
+            sys.executable, "-P", "-W", "ignore", "-m", _CHILD_MODULE, operation, str(limits.memory_bytes), str(os.getpid()),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env={"PYTHONPATH": str(_SOURCE_ROOT), "LC_ALL": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1"},
+            start_new_session=True,
+            env={
+                "PYTHONPATH": str(_SOURCE_ROOT), "PATH": limits.programs_path, "TMPDIR": folder, "LC_ALL": "C.UTF-8",
+                "OPENBLAS_NUM_THREADS": "1",
+            },
         )  # fmt: skip
         child = cls(process)
         try:
@@ -124,10 +130,9 @@ class ParserProcess:
             raise
 
     async def kill(self) -> None:
-        """End the child at once and wait until it is gone."""
+        """End the child and the programs that it runs at once, and wait until it is gone."""
         self._ended_by_us = True
-        with suppress(ProcessLookupError):
-            self._process.kill()
+        self._kill_group()
         await self._process.wait()
 
     async def close(self) -> None:
@@ -140,6 +145,10 @@ class ParserProcess:
                 await self._process.wait()
         except TimeoutError:
             await self.kill()
+
+    def _kill_group(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     async def _send(self, request: Request) -> None:
         stdin = self._process.stdin
@@ -170,6 +179,7 @@ class ParserProcess:
         except TimeoutError:
             await self.kill()
             return rejected(RejectionReason.PARSER_CRASHED)
+        self._kill_group()  # what the child had started
         if self._ended_by_us:
             return ParserUnavailable("The parser was stopped.")
         if status in (-signal.SIGKILL, -signal.SIGTERM):

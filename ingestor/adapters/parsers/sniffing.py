@@ -1,21 +1,24 @@
 """Tells a file's type from its content; the name and the declared media type decide only among textual types."""
 
-import io
 import json
 import mimetypes
 import re
-import zipfile
 from pathlib import PurePath
 
 import puremagic
 
-from ingestor.adapters.parsers.archive import check_archive, corrupt
+from ingestor.adapters.parsers import ole, zip_types
 from ingestor.adapters.parsers.decoding import decode
+from ingestor.adapters.parsers.libreoffice import TARGETS
 from ingestor.domain.parsing import TYPE_NAMES, DocumentLimits, DocumentRejected, RejectionReason, SourceFile
 
-SUPPORTED = ", ".join(TYPE_NAMES.values())
+SUPPORTED = ", ".join(TYPE_NAMES.values()) + f", and {len(TARGETS)} others through LibreOffice"
 
-_BINARY_EXTENSIONS = {".pdf": "pdf", ".docx": "docx", ".pptx": "pptx", ".xlsx": "xlsx"}
+_BINARY_EXTENSIONS = {
+    ".pdf": "pdf", ".docx": "docx", ".pptx": "pptx", ".xlsx": "xlsx", ".odt": "odt", ".ods": "ods", ".odp": "odp", ".rtf": "rtf",
+    ".epub": "epub", ".msg": "msg", ".zip": "zip",
+    ".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".jpe": "jpeg", ".tif": "tiff", ".tiff": "tiff", ".webp": "webp",
+}  # fmt: skip
 _TEXT_EXTENSIONS = {
     ".html": "html", ".htm": "html", ".xhtml": "html",
     ".md": "md", ".markdown": "md", ".mdx": "md",
@@ -31,20 +34,13 @@ _TEXT_MEDIA_TYPES = {
     "message/rfc822": "eml",
     "application/json": "json", "application/x-ndjson": "json", "application/jsonl": "json",
 }  # fmt: skip
-# The content type of an Office file's main part names the type; templates and files with macros have others.
-_MAIN_PARTS = {
-    b"wordprocessingml.document.main+xml": "docx",
-    b"presentationml.presentation.main+xml": "pptx",
-    b"spreadsheetml.sheet.main+xml": "xlsx",
-}
-_CONTENT_TYPES_PART = "[Content_Types].xml"
-_MAX_CONTENT_TYPES_BYTES = 4 << 20
 # Readers allow for junk around a PDF; a text that only speaks of the header has no table at its end.
 _PDF_MAGIC, _PDF_END = b"%PDF-", b"startxref"
 _PDF_WITHIN = 1024
-_OLE_MAGIC = bytes.fromhex("d0cf11e0a1b11ae1")
-_OLE_ENCRYPTED_STREAM = "EncryptedPackage".encode("utf-16-le")
 _RTF_MAGIC = b"{\\rtf"
+_PICTURES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg", b"II*\0": "tiff", b"MM\0*": "tiff"}
+_RIFF, _WEBP = b"RIFF", b"WEBP"
+_CONTAINERS = (*zip_types.MAGICS, ole.MAGIC)
 _HTML_START = re.compile(
     r"\s*(?:<\?xml[^>]{0,200}\?>\s*)?(?:<!--.{0,2000}?-->\s*)?<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL
 )
@@ -69,10 +65,14 @@ def sniff(source: SourceFile, limits: DocumentLimits) -> str:
     extension = PurePath(source.name).suffix.lower()
     found = _binary_type(source.content, limits)
     expected = _BINARY_EXTENSIONS.get(extension)
+    if found in (None, "zip") and extension[1:] in TARGETS:
+        return extension[1:]
     if found is not None:
         if expected not in (None, found) or extension in _TEXT_EXTENSIONS:
-            raise _mismatch(extension, TYPE_NAMES[found])
+            raise _mismatch(extension, TYPE_NAMES.get(found, f"a {found} file"))
         return found
+    if source.content.startswith(_CONTAINERS):
+        raise _unsupported("a document of a kind that nothing here opens, or its name lacks the extension")
     if expected is not None:
         raise _mismatch(extension, _describe(source.content) or ("binary data" if b"\0" in source.content else "text"))
     return _textual_type(source, extension)
@@ -82,34 +82,15 @@ def _binary_type(content: bytes, limits: DocumentLimits) -> str | None:
     """Return the type that the content's own signature names; None for text and for what no signature is known of."""
     if content.startswith(_PDF_MAGIC) or (_PDF_MAGIC in content[:_PDF_WITHIN] and _PDF_END in content[-_PDF_WITHIN:]):
         return "pdf"
-    if content.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        check_archive(content, limits)
-        return _office_type(content)
-    if content.startswith(_OLE_MAGIC):
-        if _OLE_ENCRYPTED_STREAM in content:
-            raise DocumentRejected(
-                RejectionReason.ENCRYPTED_DOCUMENT, "The Office file is encrypted. Remove its password and send it again."
-            )
-        raise _unsupported("an Office file in the format of before 2007; save it as .docx, .pptx or .xlsx")
+    if content.startswith(zip_types.MAGICS):
+        return zip_types.zip_type(content, limits)
+    if content.startswith(ole.MAGIC):
+        return ole.ole_type(content)
     if content.startswith(_RTF_MAGIC):
-        raise _unsupported("in Rich Text Format; save it as .docx")
-    return None
-
-
-def _office_type(content: bytes) -> str:
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        if _CONTENT_TYPES_PART not in archive.namelist():
-            raise _unsupported("a zip archive that is no Office file; unpack it and send what is inside")
-        if archive.getinfo(_CONTENT_TYPES_PART).file_size > _MAX_CONTENT_TYPES_BYTES:
-            raise corrupt("its list of parts is too long")
-        try:
-            content_types = archive.read(_CONTENT_TYPES_PART)
-        except (zipfile.BadZipFile, OSError) as error:
-            raise corrupt("its list of parts is damaged") from error
-    for main_part, type_ in _MAIN_PARTS.items():
-        if main_part in content_types:
-            return type_
-    raise _unsupported("an Office file of another kind, such as a template or one with macros; save it as .docx, .pptx or .xlsx")
+        return "rtf"
+    if content.startswith(_RIFF) and content[8:12] == _WEBP:
+        return "webp"
+    return next((type_ for magic, type_ in _PICTURES.items() if content.startswith(magic)), None)
 
 
 def _textual_type(source: SourceFile, extension: str) -> str:

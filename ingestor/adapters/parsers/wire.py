@@ -43,9 +43,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came of a request: one of ``type``, ``document`` and ``rejection`` is set; none in the greeting of a child that is ready.
+    """What came of a request: one of the first four is set; none in the greeting of a child that is ready.
 
     Attributes:
+        type: of a file that was checked, or that has to be converted before it can be parsed.
+        converted: the file that a conversion made.
         rejection: reason and message.
         cause: the exception behind a rejection and where it was raised, for the log; holds nothing of the file.
         peak_bytes: the most memory that the child has held so far.
@@ -53,12 +55,16 @@ class Reply:
 
     type: str | None = None
     document: ParsedDocument | None = None
+    converted: SourceFile | None = None
     rejection: tuple[RejectionReason, str] | None = None
     cause: str | None = None
     peak_bytes: int = 0
 
     def frame(self) -> tuple[bytes, bytes]:
         header = {"type": self.type, "rejection": self.rejection, "cause": self.cause, "peak_bytes": self.peak_bytes}
+        if self.converted is not None:
+            body = self.converted.content
+            return _prefixed(header | {"converted": self.converted.name}, body), body
         if self.document is None:
             return _prefixed(header, b""), b""
         body = self.document.text.encode()
@@ -69,9 +75,10 @@ class Reply:
         """Raises ``ValueError``, ``KeyError`` or ``TypeError`` on what no honest child sends."""
         fields = json.loads(header)
         rejection = fields["rejection"]
-        document = fields.get("document")
+        document, converted = fields.get("document"), fields.get("converted")
         return cls(
             type=fields["type"],
+            converted=SourceFile(str(converted), body) if converted is not None else None,
             document=_document(document, body.decode()) if document is not None else None,
             rejection=(RejectionReason(rejection[0]), str(rejection[1])) if rejection is not None else None,
             cause=fields["cause"],

@@ -11,8 +11,8 @@ from ingestor.domain.pipeline.parse import ParsedContent, Source
 from ingestor.domain.tasks import Claim, Failure, Stage
 
 # Written with each generation, so that it can be told later which documents a better parser or chunker would treat differently.
-PARSER_VERSION = "1"
-CHUNKER_VERSION = "1"
+PARSER_VERSION = "2"
+CHUNKER_VERSION = "2"
 
 SOURCES = """
 SELECT t.task_id, d.name, g.declared_media_type, g.content_sha256, g.inline_text, g.title, c.passage_tokens

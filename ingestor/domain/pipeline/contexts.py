@@ -1,4 +1,4 @@
-"""The words put before a passage's text when it is embedded: the document's title and the headings above it."""
+"""The words put before a passage's text when it is embedded: the document's title, the headings above it, the names of its columns."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 
 from ingestor.domain.chunking import Chunk, ChunkLimits
 from ingestor.domain.parsing import ParsedDocument
+from ingestor.domain.tables import tables
 
 # An eighth of the window, and never more than a long heading has.
 _CONTEXT_SHARE = 8
@@ -35,11 +36,13 @@ class Window:
 
 def context_parts(document: ParsedDocument, title: str) -> list[str]:
     """Every line that a context of ``document`` may hold."""
-    return list(dict.fromkeys([title, *(heading.text for heading in document.headings)]))
+    return list(
+        dict.fromkeys([title, *(heading.text for heading in document.headings), *(table.header for table in tables(document.text))])
+    )
 
 
 def context(chunk: Chunk, title: str, token_starts: Mapping[str, Sequence[int]], budget: int) -> str:
-    """Title and headings, outermost first, one a line, in at most ``budget`` tokens.
+    """Title and headings, outermost first, and the header of a table that is cut, one a line, in at most ``budget`` tokens.
 
     Args:
         chunk: the passage.
@@ -48,7 +51,7 @@ def context(chunk: Chunk, title: str, token_starts: Mapping[str, Sequence[int]],
         budget: tokens.
     """
     lines: list[str] = []
-    for part in dict.fromkeys([title, *chunk.headings]):
+    for part in dict.fromkeys([title, *chunk.headings, chunk.table_header]):
         starts = token_starts[part] if part else ()
         if budget <= 0 or not starts:
             continue

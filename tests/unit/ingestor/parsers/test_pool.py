@@ -15,6 +15,7 @@ import pytest
 from ingestor.adapters.parsers.pool import ParserPool
 from ingestor.adapters.parsers.process import ProcessLimits
 from ingestor.domain.parsing import MEBIBYTE, DocumentLimits, DocumentRejected, ParserUnavailable, RejectionReason, SourceFile
+from tests.unit.ingestor.parsers.containers import epub, msg, odf, odf_table
 from tests.unit.ingestor.parsers.files import PNG, docx, pdf, pdf_bomb, pptx, source, xlsx
 
 SECONDS = 20.0
@@ -25,6 +26,12 @@ FILES = {
     "a.docx": docx(lambda document: document.add_heading("Text of it", 1)),
     "a.pptx": pptx([("Text of it", ["More"], "")]),
     "a.xlsx": xlsx({"Sheet": [["Text of it"]]}),
+    "a.odt": odf("odt", "<text:h>Text of it</text:h>"),
+    "a.ods": odf("ods", odf_table([["Text of it"]])),
+    "a.odp": odf("odp", "<draw:page><draw:frame><draw:text-box><text:p>Text of it</text:p></draw:text-box></draw:frame></draw:page>"),
+    "a.rtf": rb"{\rtf1\ansi Text of it\par}",
+    "a.epub": epub({"a.xhtml": "<p>Text of it</p>"}),
+    "a.msg": msg(subject="Text of it"),
     "a.html": b"<h1 id=top>Text of it</h1>",
     "a.md": b"# Text of it",
     "a.txt": "Text of it: déjà vu 🙂".encode(),
@@ -116,7 +123,7 @@ async def test_every_format_comes_through_the_children_whole() -> None:
 async def test_a_bad_file_is_rejected_with_its_reason_and_the_child_goes_on() -> None:
     async with running() as pool:
         before = children()
-        with pytest.raises(DocumentRejected, match="Portable Network Graphics") as rejection:
+        with pytest.raises(DocumentRejected, match="PNG") as rejection:
             await pool.check(source("a.pdf", PNG))
         assert rejection.value.reason is RejectionReason.EXTENSION_MISMATCH
         assert await reason_for(pool, source("a.pdf", pdf([[]]))) is RejectionReason.NO_TEXT

@@ -5,17 +5,17 @@ from tests.unit.ingestor.parsers.files import check, parse
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-def test_every_csv_row_names_its_columns_whatever_the_delimiter(delimiter: str) -> None:
+def test_csv_becomes_a_table_under_its_columns_whatever_the_delimiter(delimiter: str) -> None:
     content = "\n".join(delimiter.join(row) for row in (["Item", "Price"], ['"Pen, red; new"', "2"], ["Ink", ""]))
-    assert parse("a.csv", content).text == "Columns: Item | Price\n\n- Item: Pen, red; new | Price: 2\n- Item: Ink"
+    assert parse("a.csv", content).text == "| Item | Price |\n| --- | --- |\n| Pen, red; new | 2 |\n| Ink |  |"
 
 
 def test_a_csv_file_without_header_keeps_its_first_row() -> None:
-    assert parse("a.csv", "1,Pen\n2,Ink\n").text == "- 1 | Pen\n- 2 | Ink"
+    assert parse("a.csv", "1,Pen\n2,Ink\n").text == "| Column 1 | Column 2 |\n| --- | --- |\n| 1 | Pen |\n| 2 | Ink |"
 
 
 def test_a_quoted_line_end_stays_within_its_row() -> None:
-    assert parse("a.csv", 'Name,Note\r\nAnn,"two\r\nlines"\r\n').text.endswith("- Name: Ann | Note: two lines")
+    assert parse("a.csv", 'Name,Note\r\nAnn,"two\r\nlines"\r\n').text.endswith("| Ann | two lines |")
 
 
 def test_a_hundred_thousand_columns_are_refused_at_the_check() -> None:

@@ -3,11 +3,12 @@
 import pytest
 
 from ingestor.domain.parsing import DocumentRejected, RejectionReason
+from tests.unit.ingestor.parsers.containers import compound_file, epub, msg, odf, picture
 from tests.unit.ingestor.parsers.files import PNG, check, docx, pdf, pptx, with_part, xlsx, zipped
 
 PDF = pdf([["Text."]])
 DOCX = docx(lambda document: document.add_paragraph("Text."))
-OLD_OFFICE = bytes.fromhex("d0cf11e0a1b11ae1") + bytes(600)
+OLD_WORD = compound_file({"WordDocument": b"Text."})
 
 
 @pytest.mark.parametrize(
@@ -18,6 +19,14 @@ OLD_OFFICE = bytes.fromhex("d0cf11e0a1b11ae1") + bytes(600)
         (DOCX, "docx"),
         (pptx([("Title", ["Text"], "")]), "pptx"),
         (xlsx({"Sheet": [["Text"]]}), "xlsx"),
+        (odf("odt", ""), "odt"),
+        (odf("ods", ""), "ods"),
+        (odf("odp", ""), "odp"),
+        (epub({"a.xhtml": "Text"}), "epub"),
+        (msg(subject="Text"), "msg"),
+        (rb"{\rtf1 Text.}", "rtf"),
+        *((picture("Text", format_), format_.lower()) for format_ in ("PNG", "JPEG", "TIFF", "WEBP")),
+        (zipped({"a.txt": b"Text."}), "zip"),
         (b"<!-- saved page -->\n<!DOCTYPE html><p>Text", "html"),
         (b'{"a": [1, 2]}', "json"),
         (b"{ not json }", "txt"),
@@ -48,14 +57,18 @@ def test_the_declared_media_type_decides_where_the_name_does_not() -> None:
 @pytest.mark.parametrize(
     ("name", "content", "found"),
     [
-        ("a.pdf", PNG, "Portable Network Graphics"),
+        ("a.pdf", PNG, "PNG"),
         ("a.pdf", b"Just text.", "text"),
         ("a.docx", b"Just text.", "text"),
         ("a.docx", PDF, "PDF"),
         ("a.xlsx", DOCX, "Word"),
         ("a.txt", DOCX, "Word"),
-        ("a.txt", PNG, "Portable Network Graphics"),
+        ("a.txt", PNG, "PNG"),
         ("a.png", b"Just text.", "text"),
+        ("a.odt", odf("ods", ""), "OpenDocument spreadsheet"),
+        ("a.epub", zipped({"a.txt": b"Text."}), "zip"),
+        ("a.msg", OLD_WORD, "doc"),
+        ("a.mp3", b"Just text.", "text"),
         ("a.eml", b"Just text.", "no mail headers"),
     ],
 )
@@ -68,11 +81,9 @@ def test_a_name_that_contradicts_the_content_is_refused(name: str, content: byte
 @pytest.mark.parametrize(
     ("name", "content", "hint"),
     [
-        ("a.png", PNG, "Portable Network Graphics"),
-        ("a.doc", OLD_OFFICE, r"\.docx"),
-        ("a.rtf", rb"{\rtf1 Text.}", r"\.docx"),
-        ("a.zip", zipped({"a.txt": b"Text."}), "unpack"),
-        ("a.docm", with_part(DOCX, "[Content_Types].xml", b"<Types xmlns='x'/>"), "macros"),
+        ("a.mp3", b"ID3\x04\0\0\0\0\0\0" + bytes(100), "MPEG"),
+        ("a", with_part(DOCX, "[Content_Types].xml", b"<Types xmlns='x'/>"), "extension"),
+        ("a", compound_file({"Something": b"else"}), "extension"),
     ],
 )
 def test_what_is_not_supported_is_named_together_with_what_is(name: str, content: bytes, hint: str) -> None:
