@@ -108,7 +108,7 @@ async def serve(settings: IngestorSettings) -> AsyncIterator[RunningService]:
         health = DatabaseHealth(database)
         await _refuse_old_schema(health)
         content = ObjectContent(open_store(settings.object_store_url), database)
-        parser = ParserPool(DocumentLimits(), ProcessLimits(), settings.parser_processes)
+        parser = ParserPool(DocumentLimits(), ProcessLimits(programs_path=settings.programs_path), settings.parser_processes)
         await parser.start()
         stack.push_async_callback(parser.close)
         embedder = Embedder(await stack.enter_async_context(open_channel(settings.embedder_target, signer)))

@@ -76,6 +76,9 @@ class IngestorSettings(ServiceSettings):
     workers: Annotated[int, Field(ge=1, le=64, description="Tasks of each stage that are in work at once.")] = 2
     parser_processes: Annotated[int, Field(ge=1, le=128, description="Child processes that parse documents.")] = 2
     drain_seconds: Annotated[float, Field(ge=0, description="How long calls in flight may take to end after SIGTERM.")] = 20.0
+    programs_path: Annotated[
+        str, Field(description="Folders in which tesseract and LibreOffice are looked for, set apart by colons; empty: neither is used.")
+    ] = "/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin:/Applications/LibreOffice.app/Contents/MacOS"
     limits: Limits = Limits()
     queue: Queue = Queue()
     fetching: Fetching = Fetching()
