@@ -17,6 +17,8 @@ Result = TypeVar("Result")
 
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
+# No part is believed that asks for more.
+LONGEST_ASKED_SECONDS = 60.0
 _PASSING = frozenset({Status.UNAVAILABLE, Status.RESOURCE_EXHAUSTED, Status.DEADLINE_EXCEEDED, Status.ABORTED})
 
 
@@ -32,7 +34,7 @@ class Patience:
         self._seconds = FIRST_PAUSE_SECONDS
 
     async def pause(self, error: AppError) -> None:
-        """Sleep before another try, for as long as ``error`` asks at least.
+        """Sleep before another try: as long as ``error`` asks, and then a pause that grows with each failure in a row.
 
         Raises:
             ClaimLost: there is nothing left to try again for.
@@ -42,9 +44,10 @@ class Patience:
             raise error
         if not self._claim.held:
             raise ClaimLost
-        seconds = max(self._seconds, error.retry_after_seconds or 0.0) * random.uniform(0.5, 1.0)  # noqa: S311
+        asked = min(error.retry_after_seconds or 0.0, LONGEST_ASKED_SECONDS)
+        seconds = asked + self._seconds * random.uniform(0.5, 1.0)  # noqa: S311
         log.warning("waiting_for_part", reason=error.reason, seconds=round(seconds, 2))
-        await asyncio.sleep(min(seconds, LONGEST_PAUSE_SECONDS))
+        await asyncio.sleep(seconds)
         self._seconds = min(self._seconds * 2, LONGEST_PAUSE_SECONDS)
 
     def reset(self) -> None:
