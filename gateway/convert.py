@@ -15,10 +15,11 @@ from gateway.domain.documents import DeletionReceipt, Document, DocumentState, P
 from gateway.domain.filters import AllOf, AnyOf, Comparison, Filter, NoneOf, Operator
 from gateway.domain.jobs import Job, JobFailure, JobState
 from gateway.domain.passages import Passage
+from gateway.domain.reconcile import DriftCount, ReconcileReport, ReconcileStage
 from gateway.domain.search import Candidate, Candidates
 from gateway.domain.strict_json import JsonValue
 from lectern.embedder.v1 import index_pb2
-from lectern.ingestor.v1 import collections_pb2, documents_pb2, jobs_pb2, passages_pb2
+from lectern.ingestor.v1 import collections_pb2, documents_pb2, jobs_pb2, passages_pb2, reconcile_pb2
 
 _OPERATORS = {
     Operator.EQUAL: index_pb2.OPERATOR_EQUAL,
@@ -163,6 +164,18 @@ def _to_failure(message: jobs_pb2.TaskFailure) -> JobFailure:
 def _label(name: str, prefix: str) -> str:
     label = name.removeprefix(prefix)
     return "" if label == "UNSPECIFIED" else label
+
+
+def to_reconcile_report(message: reconcile_pb2.ReconcileResponse) -> ReconcileReport:
+    stage = ReconcileStage(_label(reconcile_pb2.ReconcileStage.Name(message.stage), "RECONCILE_STAGE_"))
+    return ReconcileReport(
+        stage, message.done_count, message.total_count, [_to_drift(each) for each in message.drift], message.unsettled_count
+    )
+
+
+def _to_drift(message: reconcile_pb2.DriftCount) -> DriftCount:
+    kind = _label(reconcile_pb2.DriftKind.Name(message.kind), "DRIFT_KIND_")
+    return DriftCount(kind, message.found_count, message.mended_count)
 
 
 def to_passage(message: passages_pb2.Passage) -> Passage:

@@ -28,6 +28,7 @@ from gateway.adapters.health import PeerHealth
 from gateway.adapters.index import EmbedderIndex
 from gateway.adapters.jobs import IngestorJobs
 from gateway.adapters.passages import IngestorPassages
+from gateway.adapters.reconcile import IngestorReconciler
 from gateway.adapters.replies import PostgresReplies
 from gateway.domain.accounts import Accounts
 from gateway.domain.ask import Ask
@@ -42,7 +43,20 @@ from gateway.http.listener import listening
 from gateway.http.problems import ProblemMiddleware
 from gateway.http.request_context import RequestContextMiddleware
 from gateway.http.services import Services
-from gateway.routes import accounts, ask, collections, documents, embeddings, jobs, models, openai_models, passages, search, system
+from gateway.routes import (
+    accounts,
+    ask,
+    collections,
+    documents,
+    embeddings,
+    jobs,
+    models,
+    openai_models,
+    passages,
+    reconcile,
+    search,
+    system,
+)
 from gateway.settings import GatewaySettings
 from shared.errors import AppError
 from shared.paging import PageTokens
@@ -50,7 +64,7 @@ from shared.rpc.caller_signing import CallerSigner
 from shared.rpc.channel import open_channel
 
 log = structlog.get_logger()
-_ROUTERS = (search, ask, collections, documents, jobs, passages, models, embeddings, openai_models, accounts, system)
+_ROUTERS = (search, ask, collections, documents, jobs, passages, models, embeddings, openai_models, reconcile, accounts, system)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +169,7 @@ async def _open_services(settings: GatewaySettings, stack: AsyncExitStack) -> Se
         jobs=IngestorJobs(ingestor, timeouts.rpc_seconds, timeouts.watch_seconds),
         passages=pieces,
         search=searching,
+        reconciler=IngestorReconciler(ingestor, timeouts.watch_seconds),
         ask=Ask(searching, answers),
         embedder=RemoteEmbedder(embedder, timeouts.embed_seconds),
         embedding_models=index,

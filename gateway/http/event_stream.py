@@ -29,6 +29,18 @@ class Event:
         return f"event: {self.name}\ndata: {self.data}\n\n".encode()
 
 
+async def begun(events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
+    """``events``, once the first of them is there: what fails until then is raised here, and can still be a status."""
+    return _preceded(await anext(events), events)
+
+
+async def _preceded(first: Event, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
+    async with aclosing(events):
+        yield first
+        async for event in events:
+            yield event
+
+
 class EventStream(Response):
     """Relays events as they come, with comments in between so that nobody takes silence for death.
 

@@ -36,6 +36,7 @@ TAGS: Final = [
     {"name": "passages", "description": "The pieces of documents that searches find and answers cite."},
     {"name": "models", "description": "What can embed and what can answer."},
     {"name": "openai", "description": "What OpenAI's own clients can call: give them this address with `/v1` and an API key."},
+    {"name": "index", "description": "The vector index, a projection of the documents."},
     {"name": "accounts", "description": "Organisations and their API keys."},
     {"name": "system", "description": "Health and measurements; without authentication."},
 ]

@@ -20,6 +20,7 @@ from gateway.domain.jobs import Jobs
 from gateway.domain.models import EmbeddingModels, LanguageModels
 from gateway.domain.passages import Passages
 from gateway.domain.readiness import Readiness
+from gateway.domain.reconcile import Reconciler
 from gateway.domain.search import Search
 from gateway.settings import GatewaySettings
 
@@ -36,6 +37,7 @@ class Services:
     jobs: Jobs
     passages: Passages
     search: Search
+    reconciler: Reconciler
     ask: Ask
     embedder: Embedder
     embedding_models: EmbeddingModels

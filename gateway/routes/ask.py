@@ -12,7 +12,7 @@ from starlette.responses import Response
 from gateway.domain.ask import Ask, Citation, Complete, Delta, Question
 from gateway.domain.search import Found
 from gateway.http.client_presence import while_connected
-from gateway.http.event_stream import MEDIA_TYPE, Event, EventStream
+from gateway.http.event_stream import MEDIA_TYPE, Event, EventStream, begun
 from gateway.http.services import CurrentServices
 from gateway.http.strict_route import StrictRoute
 from gateway.routes.search import UNKNOWN_COLLECTION
@@ -38,21 +38,8 @@ async def ask(body: AskInput, request: Request, services: CurrentServices) -> An
     question = body.to_question(services.settings.ask_passages)
     if not body.stream:
         return to_answer(await while_connected(request, services.ask.run(question)), current_request_id())
-    return await _stream(services.ask, question, services.settings.timeouts.heartbeat_seconds)
-
-
-async def _stream(ask: Ask, question: Question, heartbeat_seconds: float) -> Response:
-    """The stream, once its first event is there: until then a failure is a problem and not an event."""
-    events = _events(ask, question, current_request_id())
-    first = await anext(events)
-    return EventStream(_preceded(first, events), heartbeat_seconds)
-
-
-async def _preceded(first: Event, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
-    async with aclosing(events):
-        yield first
-        async for event in events:
-            yield event
+    events = await begun(_events(services.ask, question, current_request_id()))
+    return EventStream(events, services.settings.timeouts.heartbeat_seconds)
 
 
 async def _events(ask: Ask, question: Question, trace_id: str) -> AsyncGenerator[Event, None]:

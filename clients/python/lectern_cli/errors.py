@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 FAILED = 1
 USAGE = 2
 NOT_RUNNING = 3
+# What scripts that watch an index are told.
+DRIFT = 3
 
 
 class CommandError(Exception):

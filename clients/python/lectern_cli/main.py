@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lectern_cli import ask, collections, documents, ingest, jobs, keys, laptop, search
+from lectern_cli import ask, collections, documents, ingest, jobs, keys, laptop, reconcile, search
 from lectern_cli.errors import complaint
 from lectern_cli.output import err, print_json
 
@@ -37,6 +37,7 @@ app.command("ask", rich_help_panel=LIBRARY)(ask.ask)
 app.add_typer(collections.app, name="collections", rich_help_panel=MANAGE)
 app.add_typer(documents.app, name="documents", rich_help_panel=MANAGE)
 app.add_typer(jobs.app, name="jobs", rich_help_panel=MANAGE)
+app.command("reconcile", rich_help_panel=MANAGE)(reconcile.reconcile)
 app.add_typer(keys.app, name="keys", rich_help_panel=MANAGE)
 
 

@@ -14,7 +14,7 @@ from lectern_cli.output import plain
 if TYPE_CHECKING:
     from lectern_cli.files import SourceFile
     from lectern_cli.ingestion import Outcome
-    from lectern_client.models import Job
+    from lectern_client.models import Job, ReconcileReport
 
 _LINE_SECONDS = 5.0
 
@@ -120,3 +120,28 @@ class BatchBar:
         elif job.ended or time.monotonic() - self._said > _LINE_SECONDS:
             self._said = time.monotonic()
             self._console.print(f"  {escape(plain(self._name))}: indexed {job.done}/{job.total}")
+
+
+class ReconcileBar:
+    """One bar for a comparison of index and library; nothing where there is no terminal. Use as a context manager."""
+
+    def __init__(self, console: Console) -> None:
+        self._bars = _bars(console) if console.is_terminal else None
+        self._task = self._bars.add_task("Comparing", total=None, note="") if self._bars else None
+
+    def __enter__(self) -> Self:
+        if self._bars is not None:
+            self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def show(self, report: ReconcileReport) -> None:
+        """Bring the display up to date."""
+        if self._bars is not None and self._task is not None:
+            description = "Mending" if report.stage == "MENDING" else "Comparing"
+            note = f"{report.found} differ" if report.found else ""
+            total = max(report.total, report.done)
+            self._bars.update(self._task, description=description, completed=report.done, total=total, note=note)

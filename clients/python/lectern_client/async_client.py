@@ -34,11 +34,12 @@ from lectern_client.models import (
     NewOrganisation,
     Organisation,
     PassageInContext,
+    ReconcileReport,
     SearchResult,
     Uploaded,
 )
 from lectern_client.operations import ListCall
-from lectern_client.streams import WATCH_PATIENCE_SECONDS, WATCH_RECONNECT_SECONDS, ask_event, job_event, may_heal
+from lectern_client.streams import WATCH_PATIENCE_SECONDS, WATCH_RECONNECT_SECONDS, ask_event, job_event, may_heal, model_event
 
 Listed = TypeVar("Listed", bound=BaseModel)
 
@@ -120,6 +121,11 @@ class AsyncLectern:
 
     async def language_models(self) -> LanguageModels:
         return await self._transport.send(operations.language_models())
+
+    async def reconcile(self, *, repair: bool = False) -> AsyncGenerator[ReconcileReport, None]:
+        async with aclosing(self._transport.events(operations.reconcile(repair=repair))) as events:
+            async for event in events:
+                yield model_event(event, ReconcileReport)
 
 
 class _Resource:

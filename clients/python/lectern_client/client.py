@@ -30,11 +30,12 @@ from lectern_client.models import (
     NewOrganisation,
     Organisation,
     PassageInContext,
+    ReconcileReport,
     SearchResult,
     Uploaded,
 )
 from lectern_client.operations import ListCall
-from lectern_client.streams import WATCH_PATIENCE_SECONDS, WATCH_RECONNECT_SECONDS, ask_event, job_event, may_heal
+from lectern_client.streams import WATCH_PATIENCE_SECONDS, WATCH_RECONNECT_SECONDS, ask_event, job_event, may_heal, model_event
 from lectern_client.transport import Transport
 
 Listed = TypeVar("Listed", bound=BaseModel)
@@ -149,6 +150,10 @@ class Lectern:
 
     def language_models(self) -> LanguageModels:
         return self._transport.send(operations.language_models())
+
+    def reconcile(self, *, repair: bool = False) -> Iterator[ReconcileReport]:
+        """Compare the index with the organisation's documents, and with ``repair`` mend it: how far it is, and last what came of it."""
+        return (model_event(event, ReconcileReport) for event in self._transport.events(operations.reconcile(repair=repair)))
 
 
 class _Resource:

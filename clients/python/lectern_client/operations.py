@@ -29,6 +29,7 @@ from lectern_client.models import (
     NewOrganisation,
     Organisation,
     PassageInContext,
+    ReconcileReport,
     SearchResult,
     Uploaded,
 )
@@ -222,6 +223,10 @@ def cancel_job(job_id: str) -> Call[Job]:
 
 def retry_job(job_id: str) -> Call[Job]:
     return Call("POST", f"{API}/jobs/{part(job_id)}:retry", model(Job), repeatable=False)
+
+
+def reconcile(*, repair: bool) -> Call[ReconcileReport]:
+    return Call("POST", f"{API}/reconcile", model(ReconcileReport), json={"repair": repair})
 
 
 def create_organisation(name: str) -> Call[NewOrganisation]:

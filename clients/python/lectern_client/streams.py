@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lectern_client.calls import TEMPORARY, event_json, problem_error
+from lectern_client.calls import TEMPORARY, Model, event_json, problem_error
 from lectern_client.errors import ApiError, LecternError, ProtocolError, TimedOutError, UnreachableError
 from lectern_client.models import AskCitation, AskComplete, AskDelta, AskEvent, AskMetadata, Job
 from lectern_client.sse import Event
@@ -43,7 +43,12 @@ def ask_event(event: Event) -> AskEvent | None:
 
 
 def job_event(event: Event) -> Job:
-    """The job that an event of its stream carries.
+    """The job that an event of its stream carries. Raises what `model_event` raises."""
+    return model_event(event, Job)
+
+
+def model_event(event: Event, kind: type[Model]) -> Model:
+    """What an event of a stream that carries nothing else carries.
 
     Raises:
         ApiError: the stream failed; nothing follows.
@@ -52,7 +57,7 @@ def job_event(event: Event) -> Job:
     data = event_json(event.data)
     _raise_error(event, data)
     try:
-        return Job.model_validate(data)
+        return kind.model_validate(data)
     except ValueError as error:
         raise ProtocolError(f"The event {event.name} is not as expected: {error}") from error
 

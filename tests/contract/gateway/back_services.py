@@ -22,6 +22,8 @@ from lectern.ingestor.v1 import (
     jobs_pb2_grpc,
     passages_pb2,
     passages_pb2_grpc,
+    reconcile_pb2,
+    reconcile_pb2_grpc,
 )
 from shared.caller import Caller, current_caller
 from shared.errors import AppError, Status, not_found
@@ -34,6 +36,7 @@ NAMES = (
     "lectern.ingestor.v1.DocumentService",
     "lectern.ingestor.v1.JobService",
     "lectern.ingestor.v1.PassageService",
+    "lectern.ingestor.v1.ReconcileService",
     "lectern.embedder.v1.IndexService",
     "lectern.embedder.v1.EmbeddingService",
     "lectern.generator.v1.GenerationService",
@@ -50,6 +53,9 @@ class World:
     job_states: list[jobs_pb2.Job] = field(default_factory=list)
     passages: dict[str, passages_pb2.Passage] = field(default_factory=dict)
     ranking: list[index_pb2.SearchHit] = field(default_factory=list)
+    reconciliation: list[reconcile_pb2.ReconcileResponse] = field(
+        default_factory=lambda: [reconcile_pb2.ReconcileResponse(stage=reconcile_pb2.RECONCILE_STAGE_ENDED)]
+    )
     answer: list[generation_pb2.AnswerResponse] = field(default_factory=list)
     requests: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
     callers: list[Caller] = field(default_factory=list)
@@ -256,6 +262,17 @@ class Jobs(jobs_pb2_grpc.JobServiceServicer):
         return jobs_pb2.RetryJobResponse(job=job(request.job_id, jobs_pb2.JOB_STATE_QUEUED))
 
 
+class Reconciling(reconcile_pb2_grpc.ReconcileServiceServicer):
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def Reconcile(self, request: reconcile_pb2.ReconcileRequest, context: Any) -> AsyncIterator[Any]:
+        await self.world.called("Reconcile", request)
+        for report in self.world.reconciliation:
+            yield report
+            await self.world.pause("Reconcile")
+
+
 class Passages(passages_pb2_grpc.PassageServiceServicer):
     def __init__(self, world: World) -> None:
         self.world = world
@@ -328,6 +345,7 @@ async def start(world: World, signer: CallerSigner) -> ServiceServer:
         (collections_pb2_grpc.add_CollectionServiceServicer_to_server, Collections),
         (documents_pb2_grpc.add_DocumentServiceServicer_to_server, Documents),
         (jobs_pb2_grpc.add_JobServiceServicer_to_server, Jobs),
+        (reconcile_pb2_grpc.add_ReconcileServiceServicer_to_server, Reconciling),
         (passages_pb2_grpc.add_PassageServiceServicer_to_server, Passages),
         (index_pb2_grpc.add_IndexServiceServicer_to_server, Index),
         (embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server, Embedding),

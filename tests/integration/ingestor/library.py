@@ -77,9 +77,11 @@ class Library:
         """The last message of a reconciliation."""
         stub: Any = reconcile_pb2_grpc.ReconcileServiceStub(self.channel)
         with self.calling():
-            *_, last = [report async for report in stub.Reconcile(reconcile_pb2.ReconcileRequest(repair=repair), timeout=WAIT_SECONDS)]
-        assert last.stage == reconcile_pb2.RECONCILE_STAGE_ENDED
-        return last
+            reports: list[reconcile_pb2.ReconcileResponse] = [
+                report async for report in stub.Reconcile(reconcile_pb2.ReconcileRequest(repair=repair), timeout=WAIT_SECONDS)
+            ]
+        assert reports[-1].stage == reconcile_pb2.RECONCILE_STAGE_ENDED
+        return reports[-1]
 
     @contextmanager
     def calling_raw(self) -> Iterator[None]:

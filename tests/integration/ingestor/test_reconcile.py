@@ -12,7 +12,7 @@ from lectern.embedder.v1 import index_pb2
 from lectern.ingestor.v1 import documents_pb2, reconcile_pb2
 from shared.errors import AppError, Status
 from tests.integration.ingestor.dictionary_embedder import Indexes, Row
-from tests.integration.ingestor.library import Library, error_of, eventually, open_library
+from tests.integration.ingestor.library import Library, error_of, eventually, open_library, struct
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 LONG = "\n\n".join(f"# Part {number}\n\n" + " ".join(f"word{number}x{word}" for word in range(50)) for number in range(6))
@@ -125,7 +125,8 @@ async def test_attributes_of_an_older_version_are_a_mismatch(library: Library) -
     document, _ = await a_library(library)
     before = {row.passage.text: row.passage.fingerprint for row in library.index.of(document.document_id)}
     await library.call(
-        library.documents.UpdateDocument, documents_pb2.UpdateDocumentRequest(document_id=document.document_id, metadata={"team": "a"})
+        library.documents.UpdateDocument,
+        documents_pb2.UpdateDocumentRequest(document_id=document.document_id, metadata=struct({"team": "a"})),
     )
     await quiet(library)
     assert counts(await library.reconcile()) == {}
