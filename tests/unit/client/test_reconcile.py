@@ -15,8 +15,9 @@ def report(found: int = 0, mended: int = 0, unsettled: int = 0, *, stage: str = 
     return {"stage": stage, "done": 7, "total": 7, "drift": drift, "unsettled": unsettled}
 
 
-def scripted(gateway: Gateway, **counts: int) -> None:
-    gateway.on("POST", "/api/v1/reconcile", events(("progress", report(stage="CHECKING")), ("complete", report(**counts))))
+def scripted(gateway: Gateway, found: int = 0, mended: int = 0, unsettled: int = 0) -> None:
+    ended = report(found, mended, unsettled)
+    gateway.on("POST", "/api/v1/reconcile", events(("progress", report(stage="CHECKING")), ("complete", ended)))
 
 
 @pytest.mark.parametrize(
