@@ -81,6 +81,7 @@ SERVICE_NAMES = (
 HEALTH_SECONDS = 2.0
 METRICS_SECONDS = 10.0
 UPKEEP_SECONDS = 600.0
+DAY_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +140,7 @@ async def serve(settings: IngestorSettings) -> AsyncIterator[RunningService]:
             "drift": partial(every, METRICS_SECONDS, reconciliation.measure),
             **_schedule(settings.reconciliation, reconciler, reconciliation, embedder),
             "upkeep": partial(every, UPKEEP_SECONDS, queue.keep_up),
+            "retention": partial(every, UPKEEP_SECONDS, partial(PostgresJobs(database).prune, settings.queue.keep_days * DAY_SECONDS)),
             **worker_loops(queue, handlers, task_bells, workers=settings.workers, options=settings.queue),
         }
         await stack.enter_async_context(running(loops))

@@ -32,6 +32,7 @@ class Queue(SettingsGroup):
     ] = 20.0
     poll_seconds: Annotated[float, Field(gt=0, le=60, description="Longest wait for work when no notification comes.")] = 1.0
     max_deliveries: Annotated[int, Field(ge=1, le=100, description="Workers that a task may take down before it is put aside.")] = 3
+    keep_days: Annotated[float, Field(gt=0, description="How long a job that has ended can still be looked at.")] = 30.0
 
 
 class Fetching(SettingsGroup):
@@ -75,10 +76,10 @@ class IngestorSettings(ServiceSettings):
     embedder_target: Annotated[str, Field(description="Address of the embedder, as gRPC names it.")] = "127.0.0.1:8082"
     workers: Annotated[int, Field(ge=1, le=64, description="Tasks of each stage that are in work at once.")] = 2
     parser_processes: Annotated[int, Field(ge=1, le=128, description="Child processes that parse documents.")] = 2
-    drain_seconds: Annotated[float, Field(ge=0, description="How long calls in flight may take to end after SIGTERM.")] = 20.0
     programs_path: Annotated[
         str, Field(description="Folders in which tesseract and LibreOffice are looked for, set apart by colons; empty: neither is used.")
     ] = "/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin:/Applications/LibreOffice.app/Contents/MacOS"
+    drain_seconds: Annotated[float, Field(ge=0, description="How long calls in flight may take to end after SIGTERM.")] = 20.0
     limits: Limits = Limits()
     queue: Queue = Queue()
     fetching: Fetching = Fetching()

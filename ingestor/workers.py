@@ -29,7 +29,7 @@ EXPRESS = Portion(max_tasks=32, max_weight=4 * MIB, express=True)
 
 def worker_loops(queue: TaskQueue, handlers: Mapping[Stage, Handler], bells: Bells, *, workers: int, options: Queue) -> Loops:
     """``workers`` and one express for each stage, and what keeps their leases and takes back those of the dead."""
-    leases = Leases(queue, lease_seconds=options.lease_seconds)
+    leases = Leases(queue, bells, lease_seconds=options.lease_seconds)
     loops: Loops = {"leases": leases.run, "reaper": partial(every, options.lease_seconds / 4, queue.reap)}
     for stage, handle in handlers.items():
         for number, portion in enumerate([EXPRESS, *[PORTIONS[stage]] * workers]):

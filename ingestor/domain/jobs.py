@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
 from ingestor.domain.bells import Bells, wait
-from ingestor.domain.tasks import Stage
+from ingestor.domain.tasks import Stage, Step
 from ingestor.errors import job_not_cancellable
 
 # A change is seen at the latest after this, should its notification be lost.
-WATCH_SECONDS = 1.0
+WATCH_SECONDS = 5.0
 # Between two messages about one job: its numbers are counted from its tasks each time.
 WATCH_PAUSE_SECONDS = 0.1
 
@@ -32,6 +32,16 @@ class JobState(StrEnum):
     CANCELLED = "CANCELLED"
 
 
+class TaskState(StrEnum):
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    QUARANTINED = "QUARANTINED"
+    CANCELLED = "CANCELLED"
+    SUPERSEDED = "SUPERSEDED"
+
+
 @dataclass(frozen=True, slots=True)
 class TaskFailure:
     document_id: str
@@ -42,14 +52,66 @@ class TaskFailure:
 
 
 @dataclass(frozen=True, slots=True)
+class JobDocument:
+    """What became of one document in a job; ``stage`` is the one that its task is or ended in."""
+
+    task_id: int
+    document_id: str
+    document_name: str
+    external_id: str
+    state: TaskState
+    stage: Stage
+    reason: str
+    message: str
+    embedded_count: int
+    reused_count: int
+    start_time: datetime | None
+    end_time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class StageCount:
+    """Tasks of a job whose ``stage`` this is, by how they stand."""
+
+    stage: Stage
+    waiting: int
+    running: int
+    succeeded: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepTime:
+    """What workers spent on a step of a job, and between when."""
+
+    step: Step
+    work_seconds: float
+    begin_time: datetime
+    end_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class JobStep:
+    """How far a job's documents are with a step; ``time`` is None before any worker ended some of it."""
+
+    step: Step
+    waiting: int
+    running: int
+    done: int
+    failed: int
+    time: StepTime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A job, with numbers counted from its tasks.
 
     Attributes:
         untouched_count: tasks that no worker has claimed yet.
-        worked_count: tasks that a worker brought to an end; the others ended without work.
+        remaining_bytes: content of unfinished tasks, of each the share whose vectors are not written yet.
+        worked_bytes: content that workers brought to an end, and the share of unfinished tasks that is written.
         stage: the earliest that an unfinished task is in.
-        elapsed: since the first task was claimed, by the database's clock.
+        elapsed: since work on it began, or began again after a retry, by the database's clock.
     """
 
     job_id: str
@@ -59,7 +121,8 @@ class Job:
     total_count: int
     done_count: int
     untouched_count: int
-    worked_count: int
+    remaining_bytes: float
+    worked_bytes: float
     failed_count: int
     cancelled_count: int
     embedded_count: int
@@ -69,6 +132,7 @@ class Job:
     elapsed: timedelta | None
     last_end_time: datetime | None
     failures: tuple[TaskFailure, ...]
+    steps: tuple[JobStep, ...]
 
     @property
     def ended(self) -> bool:
@@ -89,10 +153,10 @@ class Job:
 
     @property
     def eta(self) -> timedelta | None:
-        """Time to the end at the pace so far; None while nothing has been worked off, or nothing is left."""
-        if self.ended or not self.worked_count or self.elapsed is None:
+        """Time to the end at the measured throughput; None while nothing is written yet, or nothing is left."""
+        if self.ended or not self.worked_bytes or self.elapsed is None:
             return None
-        return self.elapsed * ((self.total_count - self.done_count) / self.worked_count)
+        return self.elapsed * (self.remaining_bytes / self.worked_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +167,25 @@ class JobPosition:
     job_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs to list; None: any."""
+
+    collection_id: str | None = None
+    state: JobState | None = None
+    kind: JobKind | None = None
+
+
 class JobStore(Protocol):
     """Where jobs are kept. Methods that take a job id raise AppError JOB_NOT_FOUND."""
 
     async def get(self, organisation_id: str, job_id: str) -> Job: ...
 
-    async def page(self, organisation_id: str, *, collection_id: str | None, before: JobPosition | None, limit: int) -> list[Job]: ...
+    async def page(self, organisation_id: str, *, only: JobFilter, before: JobPosition | None, limit: int) -> list[Job]: ...
+
+    async def documents(
+        self, organisation_id: str, job_id: str, *, state: TaskState | None, after_task: int, limit: int
+    ) -> list[JobDocument]: ...
 
     async def cancel(self, organisation_id: str, job_id: str) -> None:
         """End every task that has not ended; the workers that hold one notice at their next state change."""
@@ -129,9 +206,15 @@ class Jobs:
     async def get(self, organisation_id: str, job_id: str) -> Job:
         return await self._store.get(organisation_id, job_id)
 
-    async def page(self, organisation_id: str, *, collection_id: str | None, before: JobPosition | None, limit: int) -> list[Job]:
+    async def page(self, organisation_id: str, *, only: JobFilter, before: JobPosition | None, limit: int) -> list[Job]:
         """Up to ``limit`` jobs, newest first, that are older than ``before``."""
-        return await self._store.page(organisation_id, collection_id=collection_id, before=before, limit=limit)
+        return await self._store.page(organisation_id, only=only, before=before, limit=limit)
+
+    async def documents(
+        self, organisation_id: str, job_id: str, *, state: TaskState | None, after_task: int, limit: int
+    ) -> list[JobDocument]:
+        """What became of up to ``limit`` documents of the job, in the order in which they came in, after the task ``after_task``."""
+        return await self._store.documents(organisation_id, job_id, state=state, after_task=after_task, limit=limit)
 
     async def watch(self, organisation_id: str, job_id: str) -> AsyncIterator[Job]:
         """The job now, after each change, and a last time when it has ended."""
@@ -162,6 +245,21 @@ class Jobs:
     async def retry(self, organisation_id: str, job_id: str) -> Job:
         await self._store.retry(organisation_id, job_id)
         return await self._store.get(organisation_id, job_id)
+
+
+def steps_of(counts: Iterable[StageCount], times: Iterable[StepTime]) -> tuple[JobStep, ...]:
+    """The steps that a job's documents take, in order. A document that is in a later stage is done with every step of earlier ones."""
+    by_stage = {count.stage: count for count in counts}
+    by_step = {time.step: time for time in times}
+    order = list(Stage)
+    steps = []
+    for step in Step:
+        here = by_stage.get(step.stage, StageCount(step.stage, 0, 0, 0, 0))
+        past = (by_stage[stage] for stage in order[order.index(step.stage) + 1 :] if stage in by_stage)
+        done = here.succeeded + sum(count.waiting + count.running + count.succeeded + count.failed for count in past)
+        if step in by_step or here.waiting or here.running or here.failed:
+            steps.append(JobStep(step, here.waiting, here.running, done, here.failed, by_step.get(step)))
+    return tuple(steps)
 
 
 def _differs(job: Job, sent: Job) -> bool:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+# The bell that rings when tasks were ended which a worker may hold.
+TAKEN_AWAY = "TAKEN_AWAY"
+
 
 class Stage(StrEnum):
     """The step that a task is in, in the order of a document's way."""
@@ -17,6 +20,34 @@ class Stage(StrEnum):
     INDEX = "INDEX"
     PUBLISH = "PUBLISH"
     PURGE = "PURGE"
+
+
+class Step(StrEnum):
+    """What is done in a stage, in the order of a document's way; a job's times are told by step."""
+
+    FETCH = "FETCH"
+    PARSE = "PARSE"
+    CHUNK = "CHUNK"
+    EMBED = "EMBED"
+    VERIFY = "VERIFY"
+    PUBLISH = "PUBLISH"
+    PURGE = "PURGE"
+
+    @property
+    def stage(self) -> Stage:
+        """The stage that it is part of."""
+        return _STAGES[self]
+
+
+_STAGES = {
+    Step.FETCH: Stage.FETCH,
+    Step.PARSE: Stage.PARSE,
+    Step.CHUNK: Stage.PARSE,
+    Step.EMBED: Stage.INDEX,
+    Step.VERIFY: Stage.PUBLISH,
+    Step.PUBLISH: Stage.PUBLISH,
+    Step.PURGE: Stage.PURGE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +97,8 @@ class Claim:
         self._lease_seconds = lease_seconds
         self._clock = clock
         self._ends_at = clock() + lease_seconds
+        self._step: tuple[Step, float] | None = None
+        self._spent: dict[Step, float] = {}
 
     @property
     def held(self) -> tuple[Task, ...]:
@@ -83,6 +116,24 @@ class Claim:
     def done(self, task_ids: Iterable[int]) -> None:
         """These have ended or gone on to their next stage."""
         self._held -= set(task_ids)
+
+    def enter(self, step: Step) -> None:
+        """From now on time goes into ``step``."""
+        self._settle()
+        self._step = (step, self._clock())
+
+    def spent(self) -> Mapping[Step, float]:
+        """Seconds that went into each step since this was last asked."""
+        self._settle()
+        spent, self._spent = self._spent, {}
+        return spent
+
+    def _settle(self) -> None:
+        if self._step is not None:
+            step, since = self._step
+            now = self._clock()
+            self._spent[step] = self._spent.get(step, 0.0) + now - since
+            self._step = (step, now)
 
 
 class TaskQueue(Protocol):
@@ -112,6 +163,10 @@ class TaskQueue(Protocol):
         Without ``failure`` (a class of error) this delivery does not count. It counts for at most `max_deliveries`; then the task is
         quarantined.
         """
+        ...
+
+    async def record(self, claim: Claim) -> None:
+        """Add what was spent on ``claim`` to the steps of its jobs."""
         ...
 
     async def reap(self) -> None:

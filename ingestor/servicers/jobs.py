@@ -8,9 +8,9 @@ from typing import Any
 
 import grpc
 
-from ingestor.convert import to_job
+from ingestor.convert import from_job_kind, from_job_state, from_task_state, to_job, to_job_document
 from ingestor.domain.collections import Collections
-from ingestor.domain.jobs import JobPosition, Jobs
+from ingestor.domain.jobs import JobFilter, JobPosition, Jobs
 from ingestor.servicers.pages import fitting
 from lectern.ingestor.v1 import jobs_pb2, jobs_pb2_grpc
 from shared.caller import current_caller
@@ -30,11 +30,15 @@ class JobServicer(jobs_pb2_grpc.JobServiceServicer):
 
     async def ListJobs(self, request: jobs_pb2.ListJobsRequest, context: Context) -> jobs_pb2.ListJobsResponse:
         organisation_id, size = current_caller().organisation_id, page_size(request.page_size)
-        collection_id = await self._collections.resolve(organisation_id, request.collection) if request.collection else None
-        query = {"list": "jobs", "organisation": organisation_id, "collection": collection_id or ""}
+        only = JobFilter(
+            await self._collections.resolve(organisation_id, request.collection) if request.collection else None,
+            from_job_state(request.state),
+            from_job_kind(request.kind),
+        )
+        query = {"list": "jobs", "organisation": organisation_id, "only": repr(only)}
         position = self._page_tokens.decode(query, request.page_token)
         before = JobPosition(datetime.fromisoformat(position[0]), position[1]) if position else None
-        found = await self._jobs.page(organisation_id, collection_id=collection_id, before=before, limit=size + 1)
+        found = await self._jobs.page(organisation_id, only=only, before=before, limit=size + 1)
         messages = [to_job(job) for job in found]
         count = fitting(messages, size)
         token = ""
@@ -42,6 +46,22 @@ class JobServicer(jobs_pb2_grpc.JobServiceServicer):
             last = found[count - 1]
             token = self._page_tokens.encode(query, (last.create_time.isoformat(), last.job_id))
         return jobs_pb2.ListJobsResponse(jobs=messages[:count], next_page_token=token)
+
+    async def ListJobDocuments(self, request: jobs_pb2.ListJobDocumentsRequest, context: Context) -> jobs_pb2.ListJobDocumentsResponse:
+        organisation_id, size = current_caller().organisation_id, page_size(request.page_size)
+        query = {"list": "job documents", "organisation": organisation_id, "job": request.job_id, "state": str(request.state)}
+        position = self._page_tokens.decode(query, request.page_token)
+        found = await self._jobs.documents(
+            organisation_id,
+            request.job_id,
+            state=from_task_state(request.state),
+            after_task=int(position[0]) if position else 0,
+            limit=size + 1,
+        )
+        messages = [to_job_document(document) for document in found]
+        count = fitting(messages, size)
+        token = self._page_tokens.encode(query, (str(found[count - 1].task_id),)) if count < len(found) else ""
+        return jobs_pb2.ListJobDocumentsResponse(documents=messages[:count], next_page_token=token)
 
     async def WatchJob(self, request: jobs_pb2.WatchJobRequest, context: Context) -> AsyncIterator[jobs_pb2.WatchJobResponse]:
         async for job in self._jobs.watch(current_caller().organisation_id, request.job_id):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ingestor.adapters.postgres.database import Connection, Database
 from ingestor.adapters.postgres.generations import end_tasks, lock_documents
+from ingestor.adapters.postgres.steps import record_steps
 from ingestor.domain.tasks import Claim, Failure
 
 
@@ -19,5 +20,6 @@ async def fail_held(database: Database, claim: Claim, failures: Sequence[Failure
         reasons = [failure.reason for failure in failures]
         messages = [failure.message for failure in failures]
         await end_tasks(connection, ids, "FAILED", reasons, messages, token=claim.token)
+        await record_steps(connection, claim)
 
     await database.run(work)

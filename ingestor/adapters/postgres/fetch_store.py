@@ -34,7 +34,8 @@ RETURNING job_id
 """
 MARK_SUPERSEDED = "UPDATE library.document_generation SET state = 'SUPERSEDED' WHERE document_id = $1 AND generation = $2"
 ADVANCE = """
-UPDATE library.task SET stage = 'PARSE', state = 'QUEUED', weight = $3, deliveries = 0, lease_token = NULL, lease_until = NULL
+UPDATE library.task
+SET stage = 'PARSE', state = 'QUEUED', weight = $3, size_bytes = $3, deliveries = 0, lease_token = NULL, lease_until = NULL
 WHERE task_id = $1 AND lease_token = $2 AND state = 'RUNNING'
 RETURNING job_id
 """

@@ -10,7 +10,7 @@ from typing import Any
 
 from ingestor.adapters.postgres.database import Connection
 from ingestor.adapters.postgres.notifications import JOB_CHANNEL, TASK_CHANNEL
-from ingestor.domain.tasks import Stage
+from ingestor.domain.tasks import TAKEN_AWAY, Stage
 
 LOCK_DOCUMENTS = """
 SELECT document_id FROM library.document WHERE document_id = ANY($1::text[]) ORDER BY document_id FOR UPDATE
@@ -96,8 +96,8 @@ SELECT p.document_id, r.new, p.number, p.organisation_id, p.text
 FROM {_REFRESHED} JOIN library.page p ON p.document_id = r.document_id AND p.generation = r.old
 """
 QUEUE_REFRESH = f"""
-INSERT INTO library.task (organisation_id, job_id, document_id, generation, stage, state, weight)
-SELECT g.organisation_id, $4::text, r.document_id, r.new, 'INDEX', 'QUEUED', g.expected_passages
+INSERT INTO library.task (organisation_id, job_id, document_id, generation, stage, state, weight, size_bytes)
+SELECT g.organisation_id, $4::text, r.document_id, r.new, 'INDEX', 'QUEUED', g.expected_passages, greatest(1, g.size_bytes)
 FROM {_REFRESHED} JOIN library.document_generation g ON g.document_id = r.document_id AND g.generation = r.old
 """
 
@@ -114,7 +114,7 @@ async def lock_documents(connection: Connection, document_ids: Iterable[str]) ->
 async def supersede(connection: Connection, document_ids: Sequence[str], reason: str) -> None:
     """End the unfinished tasks of documents that newer content or a delete has overtaken."""
     jobs = await connection.fetch(SUPERSEDE, document_ids, reason)
-    await notify(connection, jobs=[row["job_id"] for row in jobs])
+    await notify(connection, jobs=[row["job_id"] for row in jobs], taken_away=bool(jobs))
 
 
 async def end_tasks(
@@ -129,7 +129,7 @@ async def end_tasks(
     """End tasks in ``state``; only those that ``token`` holds when it is given. Rows of task_id, job_id and document_id come back."""
     rows = await connection.fetch(END_TASKS, task_ids, state, token, reasons, messages)
     await refresh_attributes(connection, [row["document_id"] for row in rows], job_id=None)
-    await notify(connection, jobs={row["job_id"] for row in rows if row["job_id"]})
+    await notify(connection, jobs={row["job_id"] for row in rows if row["job_id"]}, taken_away=token is None)
     return list(rows)
 
 
@@ -155,8 +155,10 @@ async def _copy_and_queue(connection: Connection, begun: Sequence[Any], job_id: 
     return {row["document_id"]: row["new"] for row in begun}
 
 
-async def notify(connection: Connection, *, stages: Iterable[Stage] = (), jobs: Iterable[str] = ()) -> None:
-    """Wake workers of ``stages`` and watchers of ``jobs`` when the transaction commits."""
+async def notify(connection: Connection, *, stages: Iterable[Stage] = (), jobs: Iterable[str] = (), taken_away: bool = False) -> None:
+    """When the transaction commits, wake workers of ``stages``, watchers of ``jobs``, and whoever may hold tasks that it ended."""
     signals = [(TASK_CHANNEL, stage.value) for stage in stages] + [(JOB_CHANNEL, job) for job in jobs]
+    if taken_away:
+        signals.append((TASK_CHANNEL, TAKEN_AWAY))
     if signals:
         await connection.fetch(NOTIFY, [channel for channel, _ in signals], [payload for _, payload in signals])

@@ -141,6 +141,7 @@ class PostgresIndexStore:
         async def work(connection: Connection) -> None:
             await lock_documents(connection, {task.document_id for task in claim.tasks})
             rows = await connection.fetch(PUBLISH, claim.token)
+            await record_steps(connection, claim)
             await refresh_attributes(connection, [row["document_id"] for row in rows], job_id=None)
             await notify(connection, stages=[Stage.PURGE], jobs={row["job_id"] for row in rows if row["job_id"]})
 

@@ -72,8 +72,8 @@ WHERE d.document_id = ANY($1::text[]) AND v.document_id = d.document_id AND v.ge
 """
 INSERT_JOB = "INSERT INTO library.job (job_id, organisation_id, collection_id, kind) VALUES ($1, $2, $3, 'INGEST')"
 INSERT_TASKS = """
-INSERT INTO library.task (organisation_id, job_id, document_id, generation, stage, state, weight)
-SELECT $1, $2, n.document_id, n.generation, n.stage, 'QUEUED', n.weight
+INSERT INTO library.task (organisation_id, job_id, document_id, generation, stage, state, weight, size_bytes)
+SELECT $1, $2, n.document_id, n.generation, n.stage, 'QUEUED', n.weight, n.weight
 FROM unnest($3::text[], $4::bigint[], $5::text[], $6::bigint[]) WITH ORDINALITY AS n(document_id, generation, stage, weight, position)
 ORDER BY n.position
 """

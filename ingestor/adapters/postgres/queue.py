@@ -10,6 +10,7 @@ from prometheus_client import Counter
 
 from ingestor.adapters.postgres.database import Connection, Database
 from ingestor.adapters.postgres.generations import end_tasks, lock_documents, notify
+from ingestor.adapters.postgres.steps import record_steps
 from ingestor.domain.tasks import Claim, Stage, Task
 
 DELIVERIES = Counter("lectern_ingestor_deliveries_total", "Tasks given to a worker", ["stage"])
@@ -42,7 +43,8 @@ WHERE t.task_id = (
 )
 RETURNING {_TASK}
 """
-# The organisations with queued tasks are found by skipping through the index, so that fifty thousand tasks of one cost nothing.
+# The organisations with queued tasks, and the jobs of the one that is served, are found by skipping through the index, so that fifty
+# thousand tasks of one cost nothing. Each job gives as many tasks as the others: a source with little waits for none with much.
 CLAIM_MANY = f"""
 WITH RECURSIVE waiting(organisation_id) AS (
     (SELECT organisation_id FROM library.task WHERE state = 'QUEUED' AND stage = $1 ORDER BY organisation_id LIMIT 1)
@@ -65,14 +67,35 @@ WITH RECURSIVE waiting(organisation_id) AS (
         )))
         AND EXISTS (SELECT FROM library.task t WHERE t.organisation_id = w.organisation_id AND {_CLAIMABLE} AND t.deliveries < $7)
     ORDER BY r.running, coalesce(served.turn, 0) LIMIT 1
+), waiting_job(job_id) AS (
+    (
+        SELECT coalesce(job_id, '') FROM library.task
+        WHERE state = 'QUEUED' AND stage = $1 AND organisation_id = (SELECT organisation_id FROM next_organisation)
+        ORDER BY coalesce(job_id, '') LIMIT 1
+    )
+    UNION ALL
+    SELECT (
+        SELECT coalesce(n.job_id, '') FROM library.task n
+        WHERE n.state = 'QUEUED' AND n.stage = $1 AND n.organisation_id = (SELECT organisation_id FROM next_organisation)
+            AND coalesce(n.job_id, '') > w.job_id
+        ORDER BY coalesce(n.job_id, '') LIMIT 1
+    ) FROM waiting_job w WHERE w.job_id IS NOT NULL
+), serving AS (
+    SELECT job_id FROM waiting_job WHERE job_id IS NOT NULL LIMIT $4::bigint
 ), candidate AS (
-    SELECT t.task_id, t.weight FROM library.task t
-    WHERE t.organisation_id = (SELECT organisation_id FROM next_organisation) AND {_CLAIMABLE} AND t.deliveries < $7
-    ORDER BY t.task_id LIMIT $4::bigint FOR UPDATE SKIP LOCKED
+    SELECT s.job_id, c.task_id, c.weight FROM serving s CROSS JOIN LATERAL (
+        SELECT t.task_id, t.weight FROM library.task t
+        WHERE t.organisation_id = (SELECT organisation_id FROM next_organisation) AND coalesce(t.job_id, '') = s.job_id
+            AND {_CLAIMABLE} AND t.deliveries < $7
+        ORDER BY t.task_id LIMIT greatest(1, $4::bigint / (SELECT count(*) FROM serving)) FOR UPDATE SKIP LOCKED
+    ) c
+), in_turn AS (
+    SELECT task_id, weight, row_number() OVER (PARTITION BY job_id ORDER BY task_id) AS turn FROM candidate
 ), chosen AS (
-    SELECT task_id FROM (SELECT task_id, sum(weight) OVER (ORDER BY task_id) - weight AS before FROM candidate) c WHERE before < $5::bigint
+    SELECT task_id FROM (SELECT task_id, sum(weight) OVER (ORDER BY turn, task_id) - weight AS before FROM in_turn) c
+    WHERE before < $5::bigint
 )
-{_LEASE} FROM chosen WHERE t.task_id = chosen.task_id
+{_LEASE} WHERE t.task_id = ANY(ARRAY(SELECT task_id FROM chosen))
 RETURNING {_TASK}
 """
 RENEW = """
@@ -184,6 +207,10 @@ class PostgresQueue:
             await notify(connection, stages=stages | ({Stage.PURGE} if let_go else set()))
 
         await self._database.run(work)
+
+    async def record(self, claim: Claim) -> None:
+        async with self._database.transaction() as connection:
+            await record_steps(connection, claim)
 
     async def reap(self) -> None:
         async def work(connection: Connection) -> None:

@@ -14,7 +14,7 @@ from ingestor.domain.intake import check
 from ingestor.domain.parsing import Parser, SourceFile
 from ingestor.domain.pipeline.concurrency import concurrently
 from ingestor.domain.pipeline.patience import until_there
-from ingestor.domain.tasks import Claim, Failure, Task
+from ingestor.domain.tasks import Claim, Failure, Step, Task
 from shared.errors import AppError, Status
 
 # A source that does not answer is asked this often before the document fails.
@@ -91,6 +91,7 @@ class FetchStage:
         self._parser = parser
 
     async def __call__(self, claim: Claim) -> None:
+        claim.enter(Step.FETCH)
         targets = await self._store.targets(claim)
         await concurrently(partial(self._take, claim), targets, at_most=CONCURRENT_FETCHES)
 

@@ -15,7 +15,7 @@ import structlog
 
 from ingestor.domain.metadata import Metadata
 from ingestor.domain.pipeline.patience import ClaimLost, Patience, until_there
-from ingestor.domain.tasks import Claim, Failure
+from ingestor.domain.tasks import Claim, Failure, Step
 from shared.errors import AppError, Status
 
 log = structlog.get_logger()
@@ -182,11 +182,14 @@ class IndexStage:
         self._index = index
 
     async def __call__(self, claim: Claim) -> None:
+        claim.enter(Step.EMBED)
         attributes = await self._store.begin_indexing(claim)
         resumed = any(task.deliveries > 1 for task in claim.tasks)
         await self._write_pages(claim, attributes, only=await self._missing(claim) if resumed else None)
+        claim.enter(Step.VERIFY)
         await self._store.begin_publishing(claim)
         await self._verify(claim, attributes)
+        claim.enter(Step.PUBLISH)
         await self._store.publish(claim)
         claim.done(task.task_id for task in claim.tasks)
 

@@ -17,7 +17,7 @@ from ingestor.domain.parsing import DocumentRejected, ParsedDocument, Parser, Pa
 from ingestor.domain.pipeline.concurrency import concurrently
 from ingestor.domain.pipeline.contexts import Window, context, context_parts, title_of
 from ingestor.domain.pipeline.patience import until_there
-from ingestor.domain.tasks import Claim, Failure, Task
+from ingestor.domain.tasks import Claim, Failure, Step, Task
 from shared.errors import AppError, Status, unavailable
 
 # Enough to keep every parser process busy; each holds one document's bytes.
@@ -101,6 +101,7 @@ class ParseStage:
         self._tokenizer = tokenizer
 
     async def __call__(self, claim: Claim) -> None:
+        claim.enter(Step.PARSE)
         sources = await self._store.sources(claim)
         outcomes = await concurrently(partial(self._read, claim), sources, at_most=CONCURRENT_READS)
         documents: list[tuple[Source, ParsedDocument]] = []
@@ -114,6 +115,7 @@ class ParseStage:
             await self._store.fail(claim, failures)
             claim.done(failure.task_id for failure in failures)
         if documents:
+            claim.enter(Step.CHUNK)
             contents = await self._cut(claim, documents)
             await self._store.store_parsed(claim, contents)
             claim.done(content.task.task_id for content in contents)

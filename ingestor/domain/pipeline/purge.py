@@ -9,7 +9,7 @@ from typing import Protocol, TypeAlias
 
 from ingestor.domain.pipeline.concurrency import concurrently
 from ingestor.domain.pipeline.patience import until_there
-from ingestor.domain.tasks import Claim, Task
+from ingestor.domain.tasks import Claim, Step, Task
 from shared.errors import AppError, Status
 
 RemoveFile: TypeAlias = Callable[[str, str], Awaitable[None]]
@@ -71,6 +71,7 @@ class PurgeStage:
         self._files = files
 
     async def __call__(self, claim: Claim) -> None:
+        claim.enter(Step.PURGE)
         await concurrently(partial(self._purge, claim), claim.tasks, at_most=CONCURRENT_PURGES)
 
     async def _purge(self, claim: Claim, task: Task) -> None:

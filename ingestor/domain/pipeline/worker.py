@@ -12,7 +12,7 @@ import structlog
 
 from ingestor.domain.bells import Bells, wait
 from ingestor.domain.pipeline.patience import ClaimLost, passes
-from ingestor.domain.tasks import Claim, Stage, TaskQueue
+from ingestor.domain.tasks import TAKEN_AWAY, Claim, Stage, TaskQueue
 from shared.errors import AppError
 
 log = structlog.get_logger()
@@ -25,36 +25,51 @@ SHUTDOWN_SECONDS = 5.0
 
 
 class Leases:
-    """Keeps the leases of this process's claims alive while they are worked on."""
+    """Keeps the leases of this process's claims alive while they are worked on, and stops work that was taken away."""
 
-    def __init__(self, queue: TaskQueue, *, lease_seconds: float) -> None:
+    def __init__(self, queue: TaskQueue, bells: Bells, *, lease_seconds: float) -> None:
         self._queue = queue
+        self._bells = bells
         self._interval_seconds = lease_seconds / 4
-        self._claims: dict[str, Claim] = {}
+        self._kept: dict[str, _Kept] = {}
 
     @contextmanager
-    def keeping(self, claim: Claim) -> Iterator[None]:
-        self._claims[claim.token] = claim
+    def keeping(self, claim: Claim, stop: Callable[[], object]) -> Iterator[None]:
+        """Renew the lease of ``claim`` inside, and call ``stop`` once others have ended every task of it."""
+        self._kept[claim.token] = _Kept(claim, stop)
         try:
             yield
         finally:
-            del self._claims[claim.token]
+            del self._kept[claim.token]
 
     async def run(self) -> None:
-        """Renew every lease several times in its life, until cancelled. When the store is gone, leases end by themselves."""
+        """Renew every lease several times in its life, and whenever tasks were taken away, until cancelled.
+
+        When the store is gone, leases end by themselves.
+        """
+        bell = self._bells.listen(TAKEN_AWAY)
         while True:
-            await asyncio.sleep(self._interval_seconds)
-            claims = dict(self._claims)
-            if not claims:
+            await wait(bell, seconds=self._interval_seconds)
+            bell = self._bells.listen(TAKEN_AWAY)
+            kept = dict(self._kept)
+            if not kept:
                 continue
             asked_at = time.monotonic()
             try:
-                held = await self._queue.renew(list(claims))
+                held = await self._queue.renew(list(kept))
             except AppError as error:
                 log.warning("leases_not_renewed", reason=error.reason)
                 continue
-            for token, claim in claims.items():
-                claim.renewed(held[token], asked_at=asked_at)
+            for token, one in kept.items():
+                one.claim.renewed(held[token], asked_at=asked_at)
+                if not held[token]:
+                    one.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    claim: Claim
+    stop: Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,28 +128,41 @@ class Worker:
     async def _work(self, claim: Claim) -> None:
         started = time.monotonic()
         failure, delay = "", 0.0
-        with self._leases.keeping(claim):
-            try:
-                await self._handle(claim)
-            except asyncio.CancelledError:
-                await asyncio.wait_for(asyncio.shield(self._give_back(claim, "", 0.0)), SHUTDOWN_SECONDS)
-                raise
-            except ClaimLost:
-                log.info("claim_lost", stage=self._stage, tasks=len(claim.tasks))
-            except AppError as error:
-                # What another part is to blame for does not count against the tasks.
-                failure, delay = "" if passes(error) else error.reason, REDELIVERY_SECONDS
-                log.warning("stage_failed", stage=self._stage, tasks=len(claim.tasks), reason=error.reason, counted=bool(failure))
-            except Exception as error:
-                failure, delay = type(error).__name__, REDELIVERY_SECONDS
-                log.exception("stage_failed", stage=self._stage, tasks=len(claim.tasks), counted=True)
-            else:
-                seconds = round(time.monotonic() - started, 3)
-                log.info("stage_done", stage=self._stage, tasks=len(claim.tasks), left=len(claim.held), seconds=seconds)
+        try:
+            await self._handled(claim)
+        except asyncio.CancelledError:
+            await asyncio.wait_for(asyncio.shield(self._give_back(claim, "", 0.0)), SHUTDOWN_SECONDS)
+            raise
+        except ClaimLost:
+            log.info("claim_lost", stage=self._stage, tasks=len(claim.tasks))
+        except AppError as error:
+            # What another part is to blame for does not count against the tasks.
+            failure, delay = "" if passes(error) else error.reason, REDELIVERY_SECONDS
+            log.warning("stage_failed", stage=self._stage, tasks=len(claim.tasks), reason=error.reason, counted=bool(failure))
+        except Exception as error:
+            failure, delay = type(error).__name__, REDELIVERY_SECONDS
+            log.exception("stage_failed", stage=self._stage, tasks=len(claim.tasks), counted=True)
+        else:
+            seconds = round(time.monotonic() - started, 3)
+            log.info("stage_done", stage=self._stage, tasks=len(claim.tasks), left=len(claim.held), seconds=seconds)
         await self._give_back(claim, failure, delay)
+
+    async def _handled(self, claim: Claim) -> None:
+        """Do the work, until it is done or nothing of it is the claim's any more."""
+        handling = asyncio.ensure_future(self._handle(claim))
+        with self._leases.keeping(claim, handling.cancel):
+            try:
+                await asyncio.wait({handling})
+            finally:
+                handling.cancel()
+                await asyncio.wait({handling})
+        if handling.cancelled():
+            raise ClaimLost
+        handling.result()
 
     async def _give_back(self, claim: Claim, failure: str, delay: float) -> None:
         try:
+            await self._queue.record(claim)
             await self._queue.release(claim.token, failure=failure, delay_seconds=delay)
         except AppError as error:
             # The lease ends by itself, and the tasks come back then.

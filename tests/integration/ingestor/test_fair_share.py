@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import asyncpg
 import pytest
 
+from ingestor.adapters.postgres.database import open_database
+from ingestor.adapters.postgres.queue import CLAIM_MANY, PostgresQueue
+from ingestor.domain.tasks import Stage
+from ingestor.migrations import FOLDER, SCHEMA
 from lectern.ingestor.v1 import documents_pb2, jobs_pb2
+from shared.migrations import Migrations
 from tests.integration.ingestor.library import Library, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -48,3 +59,75 @@ async def test_organisations_with_much_to_do_take_turns(own_library: Library) ->
     turns = await own_library.query("SELECT organisation_id FROM library.task WHERE end_time IS NOT NULL ORDER BY end_time, task_id")
     halfway = [row["organisation_id"] for row in turns[: len(turns) // 2]]
     assert min(halfway.count(name) for name in ("one", "two", "three")) >= len(halfway) // 6
+
+
+async def test_ten_documents_are_claimed_among_the_first_although_ten_thousand_of_the_same_organisation_wait(database_url: str) -> None:
+    """Each claim of the bulk worker takes as many of the small job as of the large one, from the first on."""
+    await fill(database_url, {("acme", "1-large"): 10_000, ("acme", "2-small"): 10})
+    async with open_database(database_url, max_connections=4) as database:
+        queue = PostgresQueue(database, lease_seconds=60, max_deliveries=3)
+        claim = await queue.claim(Stage.INDEX, max_tasks=256, max_weight=1024, express=False)
+    assert claim is not None
+    jobs = Counter(task.job_id for task in claim.tasks)
+    assert jobs["2-small"] == 10
+    assert jobs["1-large"] == 128
+
+
+async def test_ten_documents_of_one_organisation_wait_for_one_claim_of_anothers_ten_thousand(database_url: str) -> None:
+    await fill(database_url, {("many", "1-large"): 10_000, ("few", "2-small"): 10})
+    async with open_database(database_url, max_connections=4) as database:
+        queue = PostgresQueue(database, lease_seconds=60, max_deliveries=3)
+        claims = [await queue.claim(Stage.INDEX, max_tasks=256, max_weight=1024, express=False) for _ in range(4)]
+    order = [claim.organisation_id for claim in claims if claim is not None]
+    assert order.index("few") <= 1
+    assert order.count("many") == 3
+
+
+async def test_a_claim_takes_what_is_small_first_when_weight_runs_out(database_url: str) -> None:
+    await fill(database_url, {("acme", "1-large"): 500, ("acme", "2-small"): 10}, weight=100)
+    async with open_database(database_url, max_connections=4) as database:
+        queue = PostgresQueue(database, lease_seconds=60, max_deliveries=3)
+        claim = await queue.claim(Stage.INDEX, max_tasks=256, max_weight=1000, express=False)
+    assert claim is not None
+    assert Counter(task.job_id for task in claim.tasks) == {"1-large": 5, "2-small": 5}
+
+
+async def test_a_claim_reads_no_more_than_it_takes(database_url: str) -> None:
+    """Of fifty thousand waiting tasks in one job, and a job of ten beside it, a few hundred rows are looked at."""
+    await fill(database_url, {("many", "1-large"): 50_000, ("many", "2-small"): 10, ("few", "3-small"): 10})
+    connection = await asyncpg.connect(database_url)
+    await connection.execute("ANALYZE library.task")
+    arguments = (Stage.INDEX, "token", 60.0, 256, 1024, False, 2, ["few"], [1])
+    plan = json.loads(await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {CLAIM_MANY}", *arguments))
+    await connection.close()
+    nodes = list(walk(plan[0]["Plan"]))
+    assert not [node for node in nodes if node["Node Type"] == "Seq Scan" and node.get("Relation Name") == "task"]
+    read = sum(node["Actual Rows"] * node["Actual Loops"] for node in nodes if node.get("Relation Name") == "task")
+    assert read < 3000
+
+
+def walk(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield node
+    for child in node.get("Plans", ()):
+        yield from walk(child)
+
+
+async def fill(database_url: str, counts: dict[tuple[str, str], int], *, weight: int = 1) -> None:
+    """Queue tasks without documents, by organisation and job."""
+    await Migrations(SCHEMA, FOLDER).upgrade(database_url)
+    connection = await asyncpg.connect(database_url)
+    for (organisation, job), count in counts.items():
+        await connection.execute(
+            "INSERT INTO library.job (job_id, organisation_id, collection_id, kind) VALUES ($1, $2, 'c', 'INGEST')", job, organisation
+        )
+        await connection.execute(
+            """
+            INSERT INTO library.task (organisation_id, job_id, document_id, generation, stage, state, weight)
+            SELECT $1, $2, $2 || n, 1, 'INDEX', 'QUEUED', $4 FROM generate_series(1, $3) n
+            """,
+            organisation,
+            job,
+            count,
+            weight,
+        )
+    await connection.close()

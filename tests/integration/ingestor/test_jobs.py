@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from lectern.ingestor.v1 import documents_pb2, jobs_pb2
@@ -136,3 +138,101 @@ async def test_nobody_sees_or_steers_anothers_job(library: Library) -> None:
         assert (await error_of(stranger.call(method, request))).reason == "JOB_NOT_FOUND"
     assert list((await stranger.call(stranger.jobs.ListJobs, jobs_pb2.ListJobsRequest())).jobs) == []
     assert (await library.ended(job_id)).state == jobs_pb2.JOB_STATE_SUCCEEDED
+
+
+async def test_a_job_tells_what_each_step_did_and_cost(library: Library) -> None:
+    await library.create_collection()
+    library.index.reject.add("Text 3")
+    job = await library.ended((await library.batch(entries(5))).job.job_id)
+    steps = {jobs_pb2.Step.Name(step.step): step for step in job.steps}
+    assert list(steps) == ["STEP_PARSE", "STEP_CHUNK", "STEP_EMBED", "STEP_VERIFY", "STEP_PUBLISH"]
+    assert {name: (step.done_count, step.failed_count) for name, step in steps.items()} == {
+        "STEP_PARSE": (5, 0),
+        "STEP_CHUNK": (5, 0),
+        "STEP_EMBED": (4, 1),
+        "STEP_VERIFY": (4, 0),
+        "STEP_PUBLISH": (4, 0),
+    }
+    for step in job.steps:
+        assert not step.waiting_count + step.running_count
+        assert step.work.ToMicroseconds() > 0
+        assert job.create_time.ToDatetime() <= step.end_time.ToDatetime()
+        assert step.begin_time.ToDatetime() <= step.end_time.ToDatetime()
+
+
+async def test_a_job_in_work_shows_where_its_documents_are(library: Library) -> None:
+    await library.create_collection()
+    library.index.open.clear()
+    batch = await library.batch(entries(5))
+    await library.index.arrived.wait()
+    job = await library.job(batch.job.job_id)
+    embedding = next(step for step in job.steps if step.step == jobs_pb2.STEP_EMBED)
+    assert (embedding.waiting_count + embedding.running_count, embedding.done_count) == (5, 0)
+    assert not job.HasField("eta")  # nothing is written yet, so no throughput is known
+    library.index.open.set()
+    await library.ended(batch.job.job_id)
+
+
+async def job_documents(library: Library, job_id: str, **fields: Any) -> list[jobs_pb2.JobDocument]:
+    found, token = [], ""
+    while True:
+        request = jobs_pb2.ListJobDocumentsRequest(job_id=job_id, page_size=2, page_token=token, **fields)
+        response = await library.call(library.jobs.ListJobDocuments, request)
+        assert len(response.documents) <= 2
+        found += response.documents
+        token = response.next_page_token
+        if not token:
+            return found
+
+
+async def test_a_job_lists_what_became_of_each_document(library: Library) -> None:
+    await library.create_collection()
+    library.index.reject.add("Text 3")
+    job_id = (await library.batch(entries(5))).job.job_id
+    await library.ended(job_id)
+    found = await job_documents(library, job_id)
+    assert [document.external_id for document in found] == [f"a-{number}" for number in range(5)]
+    assert [document.embedded_count for document in found if document.state == jobs_pb2.TASK_STATE_SUCCEEDED] == [1, 1, 1, 1]
+    (failed,) = await job_documents(library, job_id, state=jobs_pb2.TASK_STATE_FAILED)
+    assert (failed.external_id, failed.stage) == ("a-3", jobs_pb2.TASK_STAGE_INDEX)
+    assert failed.reason
+    assert failed.message
+    stranger = library.for_organisation("somebody-else")
+    assert (await error_of(job_documents(stranger, job_id))).reason == "JOB_NOT_FOUND"
+
+
+async def test_jobs_are_listed_by_what_they_do_and_how_far_they_are(library: Library) -> None:
+    await library.create_collection()
+    succeeded = (await library.batch(entries(1))).job.job_id
+    await library.ended(succeeded)
+    library.index.reject.add("Bad")
+    failed = (await library.batch([documents_pb2.BatchEntry(text="Bad", external_id="bad")])).job.job_id
+    await library.ended(failed)
+    deleted = (await library.upload("To be deleted.", name="gone.txt")).document.document_id
+    uploaded = (await library.call(library.jobs.ListJobs, jobs_pb2.ListJobsRequest())).jobs[0].job_id
+    await library.ended(uploaded)
+    purged = (await library.delete(deleted)).job_id
+    await library.ended(purged)
+    library.index.arrived.clear()
+    library.index.open.clear()
+    new = [documents_pb2.BatchEntry(external_id=f"c-{number}", text=f"New {number}") for number in range(3)]
+    running = (await library.batch(new)).job.job_id
+    other = [documents_pb2.BatchEntry(external_id=f"b-{number}", text=f"Other {number}") for number in range(3)]
+    cancelled = (await library.batch(other)).job.job_id
+    await library.call(library.jobs.CancelJob, jobs_pb2.CancelJobRequest(job_id=cancelled))
+    await library.index.arrived.wait()
+
+    async def listed(**fields: Any) -> list[str]:
+        response = await library.call(library.jobs.ListJobs, jobs_pb2.ListJobsRequest(**fields))
+        return [job.job_id for job in response.jobs]
+
+    assert await listed(kind=jobs_pb2.JOB_KIND_PURGE) == [purged]
+    assert await listed(state=jobs_pb2.JOB_STATE_FAILED) == [failed]
+    assert await listed(state=jobs_pb2.JOB_STATE_CANCELLED) == [cancelled]
+    assert await listed(state=jobs_pb2.JOB_STATE_RUNNING) == [running]
+    assert await listed(state=jobs_pb2.JOB_STATE_SUCCEEDED) == [purged, uploaded, succeeded]
+    assert await listed(state=jobs_pb2.JOB_STATE_SUCCEEDED, kind=jobs_pb2.JOB_KIND_INGEST) == [uploaded, succeeded]
+    for job in (await library.call(library.jobs.ListJobs, jobs_pb2.ListJobsRequest())).jobs:
+        assert job.job_id in await listed(state=job.state), "the filter and the job's own state agree"
+    library.index.open.set()
+    await library.ended(running)

@@ -10,7 +10,7 @@ import pytest
 from ingestor.domain.bells import Bells, wait
 from ingestor.domain.pipeline.patience import ClaimLost, until_there
 from ingestor.domain.pipeline.worker import Leases
-from ingestor.domain.tasks import Claim, Stage, Task
+from ingestor.domain.tasks import TAKEN_AWAY, Claim, Stage, Step, Task
 from shared.errors import AppError, Status, invalid_argument, unavailable
 
 TASKS = [Task(number, None, f"d{number}", 1, 1) for number in range(3)]
@@ -95,18 +95,22 @@ class Registry:
     def __init__(self) -> None:
         self.renewed = asyncio.Event()
         self.failures = 1
+        self.held = {0, 2}
 
     async def renew(self, tokens: Sequence[str]) -> Mapping[str, set[int]]:
         if self.failures:
             self.failures -= 1
             raise unavailable("database")
         self.renewed.set()
-        return {token: {0, 2} for token in tokens}
+        return dict.fromkeys(tokens, self.held)
 
     async def claim(self, stage: Stage, *, max_tasks: int, max_weight: int, express: bool) -> Claim | None:
         raise NotImplementedError
 
     async def release(self, token: str, *, failure: str = "", delay_seconds: float = 0.0) -> None:
+        raise NotImplementedError
+
+    async def record(self, claim: Claim) -> None:
         raise NotImplementedError
 
     async def reap(self) -> None:
@@ -116,13 +120,42 @@ class Registry:
 async def test_leases_are_renewed_while_work_goes_on_also_after_the_database_was_away() -> None:
     registry = Registry()
     claim = Claim("token", "acme", TASKS, lease_seconds=0.2)
-    leases = Leases(registry, lease_seconds=0.2)
+    leases = Leases(registry, Bells(), lease_seconds=0.2)
     running = asyncio.create_task(leases.run())
-    with leases.keeping(claim):
+    stopped = asyncio.Event()
+    with leases.keeping(claim, stopped.set):
         await asyncio.wait_for(registry.renewed.wait(), 5)
         await asyncio.sleep(0)
         assert [task.task_id for task in claim.held] == [0, 2]
+    assert not stopped.is_set()
     running.cancel()
+
+
+async def test_work_is_stopped_as_soon_as_all_of_it_was_taken_away() -> None:
+    registry, bells = Registry(), Bells()
+    registry.failures, registry.held = 0, set()
+    claim = Claim("token", "acme", TASKS, lease_seconds=3600)
+    leases = Leases(registry, bells, lease_seconds=3600)
+    running = asyncio.create_task(leases.run())
+    await asyncio.sleep(0)  # it listens now
+    stopped = asyncio.Event()
+    with leases.keeping(claim, stopped.set):
+        bells.ring(TAKEN_AWAY)
+        await asyncio.wait_for(stopped.wait(), 5)
+    assert claim.held == ()
+    running.cancel()
+
+
+def test_a_claim_knows_what_was_spent_on_each_step(clock: Clock) -> None:
+    claim = Claim("token", "acme", TASKS, lease_seconds=10, clock=clock)
+    claim.enter(Step.PARSE)
+    clock.now += 2
+    claim.enter(Step.CHUNK)
+    clock.now += 1
+    assert claim.spent() == {Step.PARSE: 2, Step.CHUNK: 1}
+    clock.now += 4
+    assert claim.spent() == {Step.CHUNK: 4}
+    assert claim.spent() == {Step.CHUNK: 0}
 
 
 async def test_a_ring_between_listening_and_waiting_is_not_missed() -> None:

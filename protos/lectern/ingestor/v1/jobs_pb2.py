@@ -26,43 +26,55 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1electern/ingestor/v1/jobs.proto\x12\x13lectern.ingestor.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf4\x03\n\x03Job\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x15\n\rcollection_id\x18\x02 \x01(\t\x12*\n\x04kind\x18\x03 \x01(\x0e\x32\x1c.lectern.ingestor.v1.JobKind\x12,\n\x05state\x18\x04 \x01(\x0e\x32\x1d.lectern.ingestor.v1.JobState\x12-\n\x05stage\x18\x05 \x01(\x0e\x32\x1e.lectern.ingestor.v1.TaskStage\x12\x13\n\x0btotal_count\x18\x06 \x01(\x04\x12\x12\n\ndone_count\x18\x07 \x01(\x04\x12\x14\n\x0c\x66\x61iled_count\x18\x08 \x01(\x04\x12\x16\n\x0e\x65mbedded_count\x18\t \x01(\x04\x12\x14\n\x0creused_count\x18\n \x01(\x04\x12&\n\x03\x65ta\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x32\n\x08\x66\x61ilures\x18\x0c \x03(\x0b\x32 .lectern.ingestor.v1.TaskFailure\x12/\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rpassage_count\x18\x0f \x01(\x04\"o\n\x0bTaskFailure\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\x15\n\rdocument_name\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x13\n\x0b\x65xternal_id\x18\x05 \x01(\t\"\x1f\n\rGetJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"7\n\x0eGetJobResponse\x12%\n\x03job\x18\x01 \x01(\x0b\x32\x18.lectern.ingestor.v1.Job\"L\n\x0fListJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x12\n\ncollection\x18\x03 \x01(\t\"S\n\x10ListJobsResponse\x12&\n\x04jobs\x18\x01 \x03(\x0b\x32\x18.lectern.ingestor.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"!\n\x0fWatchJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"9\n\x10WatchJobResponse\x12%\n\x03job\x18\x01 \x01(\x0b\x32\x18.lectern.ingestor.v1.Job\"\"\n\x10\x43\x61ncelJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\":\n\x11\x43\x61ncelJobResponse\x12%\n\x03job\x18\x01 \x01(\x0b\x32\x18.lectern.ingestor.v1.Job\"!\n\x0fRetryJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"9\n\x10RetryJobResponse\x12%\n\x03job\x18\x01 \x01(\x0b\x32\x18.lectern.ingestor.v1.Job*L\n\x07JobKind\x12\x18\n\x14JOB_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fJOB_KIND_INGEST\x10\x01\x12\x12\n\x0eJOB_KIND_PURGE\x10\x02*\x9a\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10JOB_STATE_QUEUED\x10\x01\x12\x15\n\x11JOB_STATE_RUNNING\x10\x02\x12\x17\n\x13JOB_STATE_SUCCEEDED\x10\x03\x12\x14\n\x10JOB_STATE_FAILED\x10\x04\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x05*\x97\x01\n\tTaskStage\x12\x1a\n\x16TASK_STAGE_UNSPECIFIED\x10\x00\x12\x14\n\x10TASK_STAGE_FETCH\x10\x01\x12\x14\n\x10TASK_STAGE_PARSE\x10\x02\x12\x14\n\x10TASK_STAGE_INDEX\x10\x03\x12\x16\n\x12TASK_STAGE_PUBLISH\x10\x04\x12\x14\n\x10TASK_STAGE_PURGE\x10\x05\x32\xc8\x03\n\nJobService\x12Q\n\x06GetJob\x12\".lectern.ingestor.v1.GetJobRequest\x1a#.lectern.ingestor.v1.GetJobResponse\x12W\n\x08ListJobs\x12$.lectern.ingestor.v1.ListJobsRequest\x1a%.lectern.ingestor.v1.ListJobsResponse\x12Y\n\x08WatchJob\x12$.lectern.ingestor.v1.WatchJobRequest\x1a%.lectern.ingestor.v1.WatchJobResponse0\x01\x12Z\n\tCancelJob\x12%.lectern.ingestor.v1.CancelJobRequest\x1a&.lectern.ingestor.v1.CancelJobResponse\x12W\n\x08RetryJob\x12$.lectern.ingestor.v1.RetryJobRequest\x1a%.lectern.ingestor.v1.RetryJobResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1electern/ingestor/v1/jobs.proto\x12\x13lectern.ingestor.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xba\x04\n\x03Job\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x15\n\rcollection_id\x18\x02 \x01(\t\x12*\n\x04kind\x18\x03 \x01(\x0e\x32\x1c.lectern.ingestor.v1.JobKind\x12,\n\x05state\x18\x04 \x01(\x0e\x32\x1d.lectern.ingestor.v1.JobState\x12-\n\x05stage\x18\x05 \x01(\x0e\x32\x1e.lectern.ingestor.v1.TaskStage\x12\x13\n\x0btotal_count\x18\x06 \x01(\x04\x12\x12\n\ndone_count\x18\x07 \x01(\x04\x12\x14\n\x0c\x66\x61iled_count\x18\x08 \x01(\x04\x12\x16\n\x0e\x65mbedded_count\x18\t \x01(\x04\x12\x14\n\x0creused_count\x18\n \x01(\x04\x12&\n\x03\x65ta\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x32\n\x08\x66\x61ilures\x18\x0c \x03(\x0b\x32 .lectern.ingestor.v1.TaskFailure\x12/\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rpassage_count\x18\x0f \x01(\x04\x12+\n\x05steps\x18\x10 \x03(\x0b\x32\x1c.lectern.ingestor.v1.JobStep\x12\x17\n\x0f\x63\x61ncelled_count\x18\x11 \x01(\x04\"\x91\x02\n\x07JobStep\x12\'\n\x04step\x18\x01 \x01(\x0e\x32\x19.lectern.ingestor.v1.Step\x12\x15\n\rwaiting_count\x18\x02 \x01(\x04\x12\x15\n\rrunning_count\x18\x03 \x01(\x04\x12\x12\n\ndone_count\x18\x04 \x01(\x04\x12\x14\n\x0c\x66\x61iled_count\x18\x05 \x01(\x04\x12\'\n\x04work\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\nbegin_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd9\x02\n\x0bJobDocument\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\x15\n\rdocument_name\x18\x02 \x01(\t\x12\x13\n\x0b\x65xternal_id\x18\x03 \x01(\t\x12-\n\x05state\x18\x04 \x01(\x0e\x32\x1e.lectern.ingestor.v1.TaskState\x12-\n\x05stage\x18\x05 \x01(\x0e\x32\x1e.lectern.ingestor.v1.TaskStage\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x0f\n\x07message\x18\x07 \x01(\t\x12\x16\n\x0e\x65mbedded_count\x18\x08 \x01(\x04\x12\x14\n\x0creused_count\x18\t \x01(\x04\x12.\n\nstart_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"o\n\x0bTaskFailure\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\x15\n\rdocument_name\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x13\n\x0b\x65xternal_id\x18\x05 \x01(\t\"\x1f\n\rGetJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"7\n\x0eGetJobResponse\x12%\n\x03job\x18\x01 \x01(\x0b\x32\x18.lectern.ingestor.v1.Job\"\xa6\x01\n\x0fListJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x12\n\ncollection\x18\x03 \x01(\t\x12,\n\x05state\x18\x04 \x01(\x0e\x32\x1d.lectern.ingestor.v1.JobState\x12*\n\x04kind\x18\x05 \x01(\x0e\x32\x1c.lectern.ingestor.v1.JobKind\"S\n\x10ListJobsResponse\x12&\n\x04jobs\x18\x01 \x03(\x0b\x32\x18.lectern.ingestor.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x7f\n\x17ListJobDocumentsRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\x12-\n\x05state\x18\x04 \x01(\x0e\x32\x1e.lectern.ingestor.v1.TaskState\"h\n\x18ListJobDocumentsResponse\x12\x33\n\tdocuments\x18\x01 \x03(\x0b\x32 .lectern.ingestor.v1.JobDocument\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"!\n\x0fWatchJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"9\n\x10WatchJobResponse\x12%\n\x03job\x18\x01 \x01(\x0b\x32\x18.lectern.ingestor.v1.Job\"\"\n\x10\x43\x61ncelJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\":\n\x11\x43\x61ncelJobResponse\x12%\n\x03job\x18\x01 \x01(\x0b\x32\x18.lectern.ingestor.v1.Job\"!\n\x0fRetryJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"9\n\x10RetryJobResponse\x12%\n\x03job\x18\x01 \x01(\x0b\x32\x18.lectern.ingestor.v1.Job*\x8f\x01\n\x04Step\x12\x14\n\x10STEP_UNSPECIFIED\x10\x00\x12\x0e\n\nSTEP_FETCH\x10\x01\x12\x0e\n\nSTEP_PARSE\x10\x02\x12\x0e\n\nSTEP_CHUNK\x10\x03\x12\x0e\n\nSTEP_EMBED\x10\x04\x12\x0f\n\x0bSTEP_VERIFY\x10\x05\x12\x10\n\x0cSTEP_PUBLISH\x10\x06\x12\x0e\n\nSTEP_PURGE\x10\x07*L\n\x07JobKind\x12\x18\n\x14JOB_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fJOB_KIND_INGEST\x10\x01\x12\x12\n\x0eJOB_KIND_PURGE\x10\x02*\x9a\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10JOB_STATE_QUEUED\x10\x01\x12\x15\n\x11JOB_STATE_RUNNING\x10\x02\x12\x17\n\x13JOB_STATE_SUCCEEDED\x10\x03\x12\x14\n\x10JOB_STATE_FAILED\x10\x04\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x05*\x97\x01\n\tTaskStage\x12\x1a\n\x16TASK_STAGE_UNSPECIFIED\x10\x00\x12\x14\n\x10TASK_STAGE_FETCH\x10\x01\x12\x14\n\x10TASK_STAGE_PARSE\x10\x02\x12\x14\n\x10TASK_STAGE_INDEX\x10\x03\x12\x16\n\x12TASK_STAGE_PUBLISH\x10\x04\x12\x14\n\x10TASK_STAGE_PURGE\x10\x05*\xd8\x01\n\tTaskState\x12\x1a\n\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11TASK_STATE_QUEUED\x10\x01\x12\x16\n\x12TASK_STATE_RUNNING\x10\x02\x12\x18\n\x14TASK_STATE_SUCCEEDED\x10\x03\x12\x15\n\x11TASK_STATE_FAILED\x10\x04\x12\x1a\n\x16TASK_STATE_QUARANTINED\x10\x05\x12\x18\n\x14TASK_STATE_CANCELLED\x10\x06\x12\x19\n\x15TASK_STATE_SUPERSEDED\x10\x07\x32\xb9\x04\n\nJobService\x12Q\n\x06GetJob\x12\".lectern.ingestor.v1.GetJobRequest\x1a#.lectern.ingestor.v1.GetJobResponse\x12W\n\x08ListJobs\x12$.lectern.ingestor.v1.ListJobsRequest\x1a%.lectern.ingestor.v1.ListJobsResponse\x12Y\n\x08WatchJob\x12$.lectern.ingestor.v1.WatchJobRequest\x1a%.lectern.ingestor.v1.WatchJobResponse0\x01\x12Z\n\tCancelJob\x12%.lectern.ingestor.v1.CancelJobRequest\x1a&.lectern.ingestor.v1.CancelJobResponse\x12o\n\x10ListJobDocuments\x12,.lectern.ingestor.v1.ListJobDocumentsRequest\x1a-.lectern.ingestor.v1.ListJobDocumentsResponse\x12W\n\x08RetryJob\x12$.lectern.ingestor.v1.RetryJobRequest\x1a%.lectern.ingestor.v1.RetryJobResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'lectern.ingestor.v1.jobs_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_JOBKIND']._serialized_start=1273
-  _globals['_JOBKIND']._serialized_end=1349
-  _globals['_JOBSTATE']._serialized_start=1352
-  _globals['_JOBSTATE']._serialized_end=1506
-  _globals['_TASKSTAGE']._serialized_start=1509
-  _globals['_TASKSTAGE']._serialized_end=1660
+  _globals['_STEP']._serialized_start=2294
+  _globals['_STEP']._serialized_end=2437
+  _globals['_JOBKIND']._serialized_start=2439
+  _globals['_JOBKIND']._serialized_end=2515
+  _globals['_JOBSTATE']._serialized_start=2518
+  _globals['_JOBSTATE']._serialized_end=2672
+  _globals['_TASKSTAGE']._serialized_start=2675
+  _globals['_TASKSTAGE']._serialized_end=2826
+  _globals['_TASKSTATE']._serialized_start=2829
+  _globals['_TASKSTATE']._serialized_end=3045
   _globals['_JOB']._serialized_start=121
-  _globals['_JOB']._serialized_end=621
-  _globals['_TASKFAILURE']._serialized_start=623
-  _globals['_TASKFAILURE']._serialized_end=734
-  _globals['_GETJOBREQUEST']._serialized_start=736
-  _globals['_GETJOBREQUEST']._serialized_end=767
-  _globals['_GETJOBRESPONSE']._serialized_start=769
-  _globals['_GETJOBRESPONSE']._serialized_end=824
-  _globals['_LISTJOBSREQUEST']._serialized_start=826
-  _globals['_LISTJOBSREQUEST']._serialized_end=902
-  _globals['_LISTJOBSRESPONSE']._serialized_start=904
-  _globals['_LISTJOBSRESPONSE']._serialized_end=987
-  _globals['_WATCHJOBREQUEST']._serialized_start=989
-  _globals['_WATCHJOBREQUEST']._serialized_end=1022
-  _globals['_WATCHJOBRESPONSE']._serialized_start=1024
-  _globals['_WATCHJOBRESPONSE']._serialized_end=1081
-  _globals['_CANCELJOBREQUEST']._serialized_start=1083
-  _globals['_CANCELJOBREQUEST']._serialized_end=1117
-  _globals['_CANCELJOBRESPONSE']._serialized_start=1119
-  _globals['_CANCELJOBRESPONSE']._serialized_end=1177
-  _globals['_RETRYJOBREQUEST']._serialized_start=1179
-  _globals['_RETRYJOBREQUEST']._serialized_end=1212
-  _globals['_RETRYJOBRESPONSE']._serialized_start=1214
-  _globals['_RETRYJOBRESPONSE']._serialized_end=1271
-  _globals['_JOBSERVICE']._serialized_start=1663
-  _globals['_JOBSERVICE']._serialized_end=2119
+  _globals['_JOB']._serialized_end=691
+  _globals['_JOBSTEP']._serialized_start=694
+  _globals['_JOBSTEP']._serialized_end=967
+  _globals['_JOBDOCUMENT']._serialized_start=970
+  _globals['_JOBDOCUMENT']._serialized_end=1315
+  _globals['_TASKFAILURE']._serialized_start=1317
+  _globals['_TASKFAILURE']._serialized_end=1428
+  _globals['_GETJOBREQUEST']._serialized_start=1430
+  _globals['_GETJOBREQUEST']._serialized_end=1461
+  _globals['_GETJOBRESPONSE']._serialized_start=1463
+  _globals['_GETJOBRESPONSE']._serialized_end=1518
+  _globals['_LISTJOBSREQUEST']._serialized_start=1521
+  _globals['_LISTJOBSREQUEST']._serialized_end=1687
+  _globals['_LISTJOBSRESPONSE']._serialized_start=1689
+  _globals['_LISTJOBSRESPONSE']._serialized_end=1772
+  _globals['_LISTJOBDOCUMENTSREQUEST']._serialized_start=1774
+  _globals['_LISTJOBDOCUMENTSREQUEST']._serialized_end=1901
+  _globals['_LISTJOBDOCUMENTSRESPONSE']._serialized_start=1903
+  _globals['_LISTJOBDOCUMENTSRESPONSE']._serialized_end=2007
+  _globals['_WATCHJOBREQUEST']._serialized_start=2009
+  _globals['_WATCHJOBREQUEST']._serialized_end=2042
+  _globals['_WATCHJOBRESPONSE']._serialized_start=2044
+  _globals['_WATCHJOBRESPONSE']._serialized_end=2101
+  _globals['_CANCELJOBREQUEST']._serialized_start=2103
+  _globals['_CANCELJOBREQUEST']._serialized_end=2137
+  _globals['_CANCELJOBRESPONSE']._serialized_start=2139
+  _globals['_CANCELJOBRESPONSE']._serialized_end=2197
+  _globals['_RETRYJOBREQUEST']._serialized_start=2199
+  _globals['_RETRYJOBREQUEST']._serialized_end=2232
+  _globals['_RETRYJOBRESPONSE']._serialized_start=2234
+  _globals['_RETRYJOBRESPONSE']._serialized_end=2291
+  _globals['_JOBSERVICE']._serialized_start=3048
+  _globals['_JOBSERVICE']._serialized_end=3617
 # @@protoc_insertion_point(module_scope)

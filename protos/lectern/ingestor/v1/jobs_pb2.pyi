@@ -21,6 +21,50 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _Step:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StepEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Step.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STEP_UNSPECIFIED: _Step.ValueType  # 0
+    """Never sent."""
+    STEP_FETCH: _Step.ValueType  # 1
+    """Getting the bytes from a url."""
+    STEP_PARSE: _Step.ValueType  # 2
+    """Turning bytes into text."""
+    STEP_CHUNK: _Step.ValueType  # 3
+    """Cutting text into passages."""
+    STEP_EMBED: _Step.ValueType  # 4
+    """Embedding passages and writing their vectors."""
+    STEP_VERIFY: _Step.ValueType  # 5
+    """Reading back whether every vector is there."""
+    STEP_PUBLISH: _Step.ValueType  # 6
+    """Making the content visible."""
+    STEP_PURGE: _Step.ValueType  # 7
+    """Removing what was deleted or replaced."""
+
+class Step(_Step, metaclass=_StepEnumTypeWrapper):
+    """A step of a document's way. A task's stage may hold several of them."""
+
+STEP_UNSPECIFIED: Step.ValueType  # 0
+"""Never sent."""
+STEP_FETCH: Step.ValueType  # 1
+"""Getting the bytes from a url."""
+STEP_PARSE: Step.ValueType  # 2
+"""Turning bytes into text."""
+STEP_CHUNK: Step.ValueType  # 3
+"""Cutting text into passages."""
+STEP_EMBED: Step.ValueType  # 4
+"""Embedding passages and writing their vectors."""
+STEP_VERIFY: Step.ValueType  # 5
+"""Reading back whether every vector is there."""
+STEP_PUBLISH: Step.ValueType  # 6
+"""Making the content visible."""
+STEP_PURGE: Step.ValueType  # 7
+"""Removing what was deleted or replaced."""
+Global___Step: _TypeAlias = Step  # noqa: Y015
+
 class _JobKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -117,6 +161,50 @@ TASK_STAGE_PURGE: TaskStage.ValueType  # 5
 """Removing what was deleted or replaced."""
 Global___TaskStage: _TypeAlias = TaskStage  # noqa: Y015
 
+class _TaskState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TaskStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TaskState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TASK_STATE_UNSPECIFIED: _TaskState.ValueType  # 0
+    """Never sent."""
+    TASK_STATE_QUEUED: _TaskState.ValueType  # 1
+    """Waiting for a worker."""
+    TASK_STATE_RUNNING: _TaskState.ValueType  # 2
+    """With a worker."""
+    TASK_STATE_SUCCEEDED: _TaskState.ValueType  # 3
+    """The document is searchable, or purged."""
+    TASK_STATE_FAILED: _TaskState.ValueType  # 4
+    """The content cannot be used."""
+    TASK_STATE_QUARANTINED: _TaskState.ValueType  # 5
+    """Put aside after it took its workers down too often."""
+    TASK_STATE_CANCELLED: _TaskState.ValueType  # 6
+    """The job was cancelled first."""
+    TASK_STATE_SUPERSEDED: _TaskState.ValueType  # 7
+    """Newer content or a delete came first."""
+
+class TaskState(_TaskState, metaclass=_TaskStateEnumTypeWrapper):
+    """How a task ended, or that it has not."""
+
+TASK_STATE_UNSPECIFIED: TaskState.ValueType  # 0
+"""Never sent."""
+TASK_STATE_QUEUED: TaskState.ValueType  # 1
+"""Waiting for a worker."""
+TASK_STATE_RUNNING: TaskState.ValueType  # 2
+"""With a worker."""
+TASK_STATE_SUCCEEDED: TaskState.ValueType  # 3
+"""The document is searchable, or purged."""
+TASK_STATE_FAILED: TaskState.ValueType  # 4
+"""The content cannot be used."""
+TASK_STATE_QUARANTINED: TaskState.ValueType  # 5
+"""Put aside after it took its workers down too often."""
+TASK_STATE_CANCELLED: TaskState.ValueType  # 6
+"""The job was cancelled first."""
+TASK_STATE_SUPERSEDED: TaskState.ValueType  # 7
+"""Newer content or a delete came first."""
+Global___TaskState: _TypeAlias = TaskState  # noqa: Y015
+
 @_typing.final
 class Job(_message.Message):
     """Work on one or more documents."""
@@ -138,6 +226,8 @@ class Job(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     PASSAGE_COUNT_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    CANCELLED_COUNT_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """The job."""
     collection_id: _builtins.str
@@ -160,6 +250,8 @@ class Job(_message.Message):
     """Passages whose vector was taken over."""
     passage_count: _builtins.int
     """Passages written so far."""
+    cancelled_count: _builtins.int
+    """Tasks that were cancelled."""
     @_builtins.property
     def eta(self) -> _duration_pb2.Duration:
         """Time to the end at the pace so far; absent while unknown."""
@@ -175,6 +267,10 @@ class Job(_message.Message):
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
         """When it ended; absent while it runs."""
+
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___JobStep]:
+        """Its steps, in their order; those that none of its documents takes are left out."""
 
     def __init__(
         self,
@@ -194,14 +290,138 @@ class Job(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
         passage_count: _builtins.int = ...,
+        steps: _abc.Iterable[Global___JobStep] | None = ...,
+        cancelled_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "eta", b"eta"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection_id", b"collection_id", "create_time", b"create_time", "done_count", b"done_count", "embedded_count", b"embedded_count", "end_time", b"end_time", "eta", b"eta", "failed_count", b"failed_count", "failures", b"failures", "job_id", b"job_id", "kind", b"kind", "passage_count", b"passage_count", "reused_count", b"reused_count", "stage", b"stage", "state", b"state", "total_count", b"total_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled_count", b"cancelled_count", "collection_id", b"collection_id", "create_time", b"create_time", "done_count", b"done_count", "embedded_count", b"embedded_count", "end_time", b"end_time", "eta", b"eta", "failed_count", b"failed_count", "failures", b"failures", "job_id", b"job_id", "kind", b"kind", "passage_count", b"passage_count", "reused_count", b"reused_count", "stage", b"stage", "state", b"state", "steps", b"steps", "total_count", b"total_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Job: _TypeAlias = Job  # noqa: Y015
+
+@_typing.final
+class JobStep(_message.Message):
+    """One step of a job's documents."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    WAITING_COUNT_FIELD_NUMBER: _builtins.int
+    RUNNING_COUNT_FIELD_NUMBER: _builtins.int
+    DONE_COUNT_FIELD_NUMBER: _builtins.int
+    FAILED_COUNT_FIELD_NUMBER: _builtins.int
+    WORK_FIELD_NUMBER: _builtins.int
+    BEGIN_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    step: Global___Step.ValueType
+    """Which one."""
+    waiting_count: _builtins.int
+    """Documents that wait for it."""
+    running_count: _builtins.int
+    """Documents that a worker has in it."""
+    done_count: _builtins.int
+    """Documents that are past it."""
+    failed_count: _builtins.int
+    """Documents that failed in it."""
+    @_builtins.property
+    def work(self) -> _duration_pb2.Duration:
+        """What workers have spent on it, all together."""
+
+    @_builtins.property
+    def begin_time(self) -> _timestamp_pb2.Timestamp:
+        """When a worker first began it; absent before."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """When a worker last ended it; absent before."""
+
+    def __init__(
+        self,
+        *,
+        step: Global___Step.ValueType = ...,
+        waiting_count: _builtins.int = ...,
+        running_count: _builtins.int = ...,
+        done_count: _builtins.int = ...,
+        failed_count: _builtins.int = ...,
+        work: _duration_pb2.Duration | None = ...,
+        begin_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["begin_time", b"begin_time", "end_time", b"end_time", "work", b"work"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begin_time", b"begin_time", "done_count", b"done_count", "end_time", b"end_time", "failed_count", b"failed_count", "running_count", b"running_count", "step", b"step", "waiting_count", b"waiting_count", "work", b"work"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JobStep: _TypeAlias = JobStep  # noqa: Y015
+
+@_typing.final
+class JobDocument(_message.Message):
+    """What became of one document in a job."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENT_ID_FIELD_NUMBER: _builtins.int
+    DOCUMENT_NAME_FIELD_NUMBER: _builtins.int
+    EXTERNAL_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    STAGE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    EMBEDDED_COUNT_FIELD_NUMBER: _builtins.int
+    REUSED_COUNT_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    document_id: _builtins.str
+    """The document."""
+    document_name: _builtins.str
+    """Its name; empty when it was deleted."""
+    external_id: _builtins.str
+    """Its external id; empty when it has none."""
+    state: Global___TaskState.ValueType
+    """How its task ended."""
+    stage: Global___TaskStage.ValueType
+    """The stage that the task is in, or ended in."""
+    reason: _builtins.str
+    """Stable code of why it did not succeed; empty otherwise."""
+    message: _builtins.str
+    """The same in words, naming the fix."""
+    embedded_count: _builtins.int
+    """Texts run through the embedding model."""
+    reused_count: _builtins.int
+    """Passages whose vector was taken over."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When a worker first took it; absent before, and when there was nothing to do."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """When it ended; absent before."""
+
+    def __init__(
+        self,
+        *,
+        document_id: _builtins.str = ...,
+        document_name: _builtins.str = ...,
+        external_id: _builtins.str = ...,
+        state: Global___TaskState.ValueType = ...,
+        stage: Global___TaskStage.ValueType = ...,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+        embedded_count: _builtins.int = ...,
+        reused_count: _builtins.int = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_id", b"document_id", "document_name", b"document_name", "embedded_count", b"embedded_count", "end_time", b"end_time", "external_id", b"external_id", "message", b"message", "reason", b"reason", "reused_count", b"reused_count", "stage", b"stage", "start_time", b"start_time", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JobDocument: _TypeAlias = JobDocument  # noqa: Y015
 
 @_typing.final
 class TaskFailure(_message.Message):
@@ -296,22 +516,30 @@ class ListJobsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     COLLECTION_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Between 1 and 1,000; 0: 50."""
     page_token: _builtins.str
     """From the last response; empty: from the beginning."""
     collection: _builtins.str
     """Only jobs of this collection, by id or name; empty: all."""
+    state: Global___JobState.ValueType
+    """Only jobs that are this far; unspecified: all."""
+    kind: Global___JobKind.ValueType
+    """Only jobs that do this; unspecified: all."""
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         collection: _builtins.str = ...,
+        state: Global___JobState.ValueType = ...,
+        kind: Global___JobKind.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "kind", b"kind", "page_size", b"page_size", "page_token", b"page_token", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -344,6 +572,68 @@ class ListJobsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListJobsResponse: _TypeAlias = ListJobsResponse  # noqa: Y015
+
+@_typing.final
+class ListJobDocumentsRequest(_message.Message):
+    """Request of `ListJobDocuments`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    job_id: _builtins.str
+    """The job."""
+    page_size: _builtins.int
+    """Between 1 and 1,000; 0: 50."""
+    page_token: _builtins.str
+    """From the last response; empty: from the beginning."""
+    state: Global___TaskState.ValueType
+    """Only documents whose task is in this state; unspecified: all."""
+    def __init__(
+        self,
+        *,
+        job_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        state: Global___TaskState.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id", "page_size", b"page_size", "page_token", b"page_token", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListJobDocumentsRequest: _TypeAlias = ListJobDocumentsRequest  # noqa: Y015
+
+@_typing.final
+class ListJobDocumentsResponse(_message.Message):
+    """Response of `ListJobDocuments`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty: that was the last page."""
+    @_builtins.property
+    def documents(self) -> _containers.RepeatedCompositeFieldContainer[Global___JobDocument]:
+        """In the order in which they came in."""
+
+    def __init__(
+        self,
+        *,
+        documents: _abc.Iterable[Global___JobDocument] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListJobDocumentsResponse: _TypeAlias = ListJobDocumentsResponse  # noqa: Y015
 
 @_typing.final
 class WatchJobRequest(_message.Message):

@@ -55,6 +55,11 @@ class JobServiceStub:
                 request_serializer=lectern_dot_ingestor_dot_v1_dot_jobs__pb2.CancelJobRequest.SerializeToString,
                 response_deserializer=lectern_dot_ingestor_dot_v1_dot_jobs__pb2.CancelJobResponse.FromString,
                 _registered_method=True)
+        self.ListJobDocuments = channel.unary_unary(
+                '/lectern.ingestor.v1.JobService/ListJobDocuments',
+                request_serializer=lectern_dot_ingestor_dot_v1_dot_jobs__pb2.ListJobDocumentsRequest.SerializeToString,
+                response_deserializer=lectern_dot_ingestor_dot_v1_dot_jobs__pb2.ListJobDocumentsResponse.FromString,
+                _registered_method=True)
         self.RetryJob = channel.unary_unary(
                 '/lectern.ingestor.v1.JobService/RetryJob',
                 request_serializer=lectern_dot_ingestor_dot_v1_dot_jobs__pb2.RetryJobRequest.SerializeToString,
@@ -94,6 +99,13 @@ class JobServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListJobDocuments(self, request, context):
+        """Lists what became of a job's documents, in the order in which they came in.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RetryJob(self, request, context):
         """Queues the failed, quarantined and cancelled tasks of a job again.
         """
@@ -123,6 +135,11 @@ def add_JobServiceServicer_to_server(servicer, server):
                     servicer.CancelJob,
                     request_deserializer=lectern_dot_ingestor_dot_v1_dot_jobs__pb2.CancelJobRequest.FromString,
                     response_serializer=lectern_dot_ingestor_dot_v1_dot_jobs__pb2.CancelJobResponse.SerializeToString,
+            ),
+            'ListJobDocuments': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListJobDocuments,
+                    request_deserializer=lectern_dot_ingestor_dot_v1_dot_jobs__pb2.ListJobDocumentsRequest.FromString,
+                    response_serializer=lectern_dot_ingestor_dot_v1_dot_jobs__pb2.ListJobDocumentsResponse.SerializeToString,
             ),
             'RetryJob': grpc.unary_unary_rpc_method_handler(
                     servicer.RetryJob,
@@ -239,6 +256,33 @@ class JobService:
             '/lectern.ingestor.v1.JobService/CancelJob',
             lectern_dot_ingestor_dot_v1_dot_jobs__pb2.CancelJobRequest.SerializeToString,
             lectern_dot_ingestor_dot_v1_dot_jobs__pb2.CancelJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListJobDocuments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lectern.ingestor.v1.JobService/ListJobDocuments',
+            lectern_dot_ingestor_dot_v1_dot_jobs__pb2.ListJobDocumentsRequest.SerializeToString,
+            lectern_dot_ingestor_dot_v1_dot_jobs__pb2.ListJobDocumentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

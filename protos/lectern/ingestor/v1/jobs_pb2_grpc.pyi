@@ -41,6 +41,8 @@ class JobServiceStub:
     """Sends the job now, after each change, and a last time when it has ended; then the stream ends."""
     CancelJob: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.CancelJobRequest, _jobs_pb2.CancelJobResponse]
     """Stops what has not been done yet. Documents that are READY stay."""
+    ListJobDocuments: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.ListJobDocumentsRequest, _jobs_pb2.ListJobDocumentsResponse]
+    """Lists what became of a job's documents, in the order in which they came in."""
     RetryJob: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.RetryJobRequest, _jobs_pb2.RetryJobResponse]
     """Queues the failed, quarantined and cancelled tasks of a job again."""
 
@@ -57,6 +59,8 @@ class JobServiceAsyncStub(JobServiceStub):
     """Sends the job now, after each change, and a last time when it has ended; then the stream ends."""
     CancelJob: _aio.UnaryUnaryMultiCallable[_jobs_pb2.CancelJobRequest, _jobs_pb2.CancelJobResponse]  # type: ignore[assignment]
     """Stops what has not been done yet. Documents that are READY stay."""
+    ListJobDocuments: _aio.UnaryUnaryMultiCallable[_jobs_pb2.ListJobDocumentsRequest, _jobs_pb2.ListJobDocumentsResponse]  # type: ignore[assignment]
+    """Lists what became of a job's documents, in the order in which they came in."""
     RetryJob: _aio.UnaryUnaryMultiCallable[_jobs_pb2.RetryJobRequest, _jobs_pb2.RetryJobResponse]  # type: ignore[assignment]
     """Queues the failed, quarantined and cancelled tasks of a job again."""
 
@@ -94,6 +98,14 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_jobs_pb2.CancelJobResponse, _abc.Awaitable[_jobs_pb2.CancelJobResponse]]:
         """Stops what has not been done yet. Documents that are READY stay."""
+
+    @_abc_1.abstractmethod
+    def ListJobDocuments(
+        self,
+        request: _jobs_pb2.ListJobDocumentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_pb2.ListJobDocumentsResponse, _abc.Awaitable[_jobs_pb2.ListJobDocumentsResponse]]:
+        """Lists what became of a job's documents, in the order in which they came in."""
 
     @_abc_1.abstractmethod
     def RetryJob(
