@@ -10,13 +10,14 @@ from google.protobuf.duration_pb2 import Duration
 
 from embedder import errors
 from embedder.domain.batching import Lane
-from embedder.domain.embedding import EmbeddedTexts, Model, ModelState, leading_elements
+from embedder.domain.embedding import EmbeddedTexts, Model, ModelKind, ModelState, Timings, leading_elements
 from embedder.domain.encoding import Task, TokenIds
 from embedder.domain.filters import AllOf, AnyOf, Filter, NoneOf, Operator, Scope, check_size, comparison
 from embedder.domain.indexing import IndexedBatch
 from embedder.domain.passages import HeldPassage, JsonValue, Passage, PassageAttributes
+from embedder.domain.reranking import RerankedTexts
 from embedder.domain.search import Hit, Mode, SearchRequest, SearchResult
-from lectern.embedder.v1 import embedding_pb2, index_pb2, vectors_pb2
+from lectern.embedder.v1 import embedding_pb2, index_pb2, reranking_pb2, vectors_pb2
 from shared import vectors
 
 _LANES = {embedding_pb2.LANE_BULK: Lane.BULK}
@@ -27,6 +28,10 @@ _STATES = {
     ModelState.LOADING: embedding_pb2.MODEL_STATE_LOADING,
     ModelState.READY: embedding_pb2.MODEL_STATE_READY,
     ModelState.FAILED: embedding_pb2.MODEL_STATE_FAILED,
+}
+_KINDS = {
+    ModelKind.EMBEDDING: embedding_pb2.MODEL_KIND_EMBEDDING,
+    ModelKind.RERANKER: embedding_pb2.MODEL_KIND_RERANKER,
 }
 _OPERATORS = {
     index_pb2.OPERATOR_EQUAL: Operator.EQUAL,
@@ -81,16 +86,23 @@ def embed_response(
     Raises:
         AppError: the first refused text's.
     """
-    timings = embedded.timings
     matrix = leading_elements(embedded.matrix(), dimensions, normalise=model.spec.normalised)
     return embedding_pb2.EmbedTextsResponse(
         vectors=vectors.pack(matrix, wanted),
         model=model.spec.name,
         revision=model.spec.revision,
         token_count=embedded.token_count,
-        timings=embedding_pb2.EmbeddingTimings(
-            tokenize=duration(timings.tokenize), queue=duration(timings.queue), inference=duration(timings.inference)
-        ),
+        timings=_timings(embedded.timings),
+    )
+
+
+def rerank_response(reranked: RerankedTexts, model: Model) -> reranking_pb2.RerankTextsResponse:
+    return reranking_pb2.RerankTextsResponse(
+        scores=reranked.scores.tolist(),
+        model=model.spec.name,
+        revision=model.spec.revision,
+        token_count=reranked.token_count,
+        timings=_timings(reranked.timings),
     )
 
 
@@ -99,11 +111,15 @@ def model(described: Model) -> embedding_pb2.Model:
     return embedding_pb2.Model(
         name=spec.name,
         revision=spec.revision,
-        dimension=spec.dimension,
+        dimension=spec.dimension if described.kind is ModelKind.EMBEDDING else 0,
         max_length_tokens=spec.max_length_tokens,
         normalised=spec.normalised,
         state=_STATES[described.state],
         device=described.device,
+        kind=_KINDS[described.kind],
+        memory_bytes=described.memory_bytes,
+        precision=described.precision,
+        failure=described.failure,
     )
 
 
@@ -184,6 +200,12 @@ def duration(seconds: float) -> Duration:
     message = Duration()
     message.FromNanoseconds(round(seconds * 1e9))
     return message
+
+
+def _timings(timings: Timings) -> embedding_pb2.EmbeddingTimings:
+    return embedding_pb2.EmbeddingTimings(
+        tokenize=duration(timings.tokenize), queue=duration(timings.queue), inference=duration(timings.inference)
+    )
 
 
 def _hit(hit: Hit) -> index_pb2.SearchHit:

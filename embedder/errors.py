@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from shared.errors import AppError, Status, invalid_argument, too_busy, unavailable
@@ -48,9 +49,45 @@ def texts_too_large(size: int, maximum: int) -> AppError:
     return invalid_argument("TEXTS_TOO_LARGE", message, field="texts")
 
 
-def unknown_model(name: str, known: str) -> AppError:
-    message = f"There is no model {name!r}; this embedder runs {known!r}. Leave the field empty for the current model."
+def unknown_model(name: str, known: Iterable[str]) -> AppError:
+    message = f"There is no model {name!r}; this embedder has {', '.join(map(repr, known))}. Leave the field empty for the default."
     return AppError("MODEL_NOT_FOUND", Status.NOT_FOUND, message, metadata={"model": name})
+
+
+def wrong_model_kind(name: str, wanted: str) -> AppError:
+    message = f"The model {name!r} is no {wanted} model. ListModels tells each model's kind."
+    error = invalid_argument("WRONG_MODEL_KIND", message, field="model")
+    error.metadata = {"model": name}
+    return error
+
+
+def no_reranker() -> AppError:
+    message = "No reranker is configured. Add one to LECTERN_EMBEDDER_MODELS."
+    return AppError("NO_RERANKER", Status.FAILED_PRECONDITION, message)
+
+
+def model_failed(name: str, retry_after_seconds: float) -> AppError:
+    message = f"The model {name!r} could not be loaded; ListModels and the embedder's log say why. It is tried again after a pause."
+    retry = round(max(1.0, retry_after_seconds), 1)
+    return AppError("MODEL_FAILED", Status.UNAVAILABLE, message, metadata={"model": name}, retry_after_seconds=retry)
+
+
+def model_too_large(name: str, needed_bytes: int, free_bytes: int) -> AppError:
+    message = (
+        f"The model {name!r} needs {_mebibytes(needed_bytes)} of memory, and {_mebibytes(free_bytes)} are left beside the current one. "
+        "Raise LECTERN_EMBEDDER_MODELS_MEMORY_MIB, or choose a smaller model or precision."
+    )
+    return AppError("MODEL_TOO_LARGE", Status.FAILED_PRECONDITION, message, metadata={"model": name})
+
+
+def models_busy(name: str) -> AppError:
+    message = f"There is no memory for the model {name!r} while the models that are loaded are all in use. Try again in a moment."
+    return AppError("MODELS_BUSY", Status.RESOURCE_EXHAUSTED, message, metadata={"model": name}, retry_after_seconds=5.0)
+
+
+def deadline_passed_in_loading(name: str) -> AppError:
+    message = f"The call's deadline passed while the model {name!r} was being loaded, which goes on. Try again in a moment."
+    return AppError("DEADLINE_PASSED_IN_LOADING", Status.DEADLINE_EXCEEDED, message, metadata={"model": name})
 
 
 def text_too_long(tokens: int, window: int) -> AppError:
@@ -178,3 +215,7 @@ def index_of_other_model(physical: str, expected: str) -> AppError:
         "or point LECTERN_EMBEDDER_INDEX_ALIAS at a new alias and index the library again."
     )
     return AppError("INDEX_OF_OTHER_MODEL", Status.FAILED_PRECONDITION, message)
+
+
+def _mebibytes(size: int) -> str:
+    return f"{math.ceil(size / 2**20):,} MiB"

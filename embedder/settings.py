@@ -2,13 +2,47 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr
-from pydantic_settings import SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
 
-from shared.settings import ServiceSettings
+from shared.settings import ServiceSettings, SettingsGroup
+
+Precision = Literal["auto", "fp32", "bf16", "int8"]
+
+
+def _from_json(value: object) -> object:
+    """A JSON text as what it says; the fault of one that is none stands among the others."""
+    return json.loads(value) if isinstance(value, str) else value
+
+
+class ModelSettings(SettingsGroup):
+    """One entry of `EmbedderSettings.models`."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]{0,63}$", description="What requests call the model.")]
+    folder: Annotated[
+        str, Field(min_length=1, description="As `EmbedderSettings.model`; a reranker's is any sequence classifier of one label.")
+    ]
+    kind: Annotated[Literal["embedding", "reranker"], Field(description="What it is asked for.")] = "embedding"
+    precision: Annotated[Precision, Field(description="As `EmbedderSettings.precision`; a reranker runs in fp32 or bf16.")] = "auto"
+    query_prefix: Annotated[str | None, Field(description="Put before each query instead of the folder's own prompt.")] = None
+    passage_prefix: Annotated[str | None, Field(description="Put before each passage instead of the folder's own prompt.")] = None
+
+    @model_validator(mode="after")
+    def _rerankers_are_not_quantised(self) -> Self:
+        if self.kind == "reranker" and self.precision == "int8":
+            raise ValueError(f"{self.name}: a reranker runs in fp32 or bf16")
+        return self
+
+
+def _uniquely_named(models: tuple[ModelSettings, ...]) -> tuple[ModelSettings, ...]:
+    names = [model.name for model in models]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"more than one model is called {', '.join(twice)}")
+    return models
 
 
 class EmbedderSettings(ServiceSettings):
@@ -26,7 +60,25 @@ class EmbedderSettings(ServiceSettings):
     index_alias: Annotated[
         str, Field(pattern=r"^[A-Za-z_]\w{0,63}$", description="Alias in Milvus that leads to the current collection of passages.")
     ] = "passages"
-    model: Annotated[str, Field(description="Folder in sentence-transformers layout, or `minilm` for the packaged model.")] = "minilm"
+    model: Annotated[
+        str,
+        Field(
+            description="The current model, which new passages and queries use: a folder in sentence-transformers layout, `minilm` for the "
+            "packaged model, or the name of one of `LECTERN_EMBEDDER_MODELS`."
+        ),
+    ] = "minilm"
+    models: Annotated[
+        tuple[ModelSettings, ...],
+        NoDecode,
+        BeforeValidator(_from_json),
+        AfterValidator(_uniquely_named),
+        Field(
+            description="Further models, loaded when they are first asked for: a JSON list of objects; see `docs/how-to/choose-a-model.md`."
+        ),
+    ] = ()
+    models_memory_mib: Annotated[
+        int, Field(ge=0, description="What all loaded models together may hold; 0: half of the memory of the device that they run on.")
+    ] = 0
     query_prefix: Annotated[str | None, Field(description="Put before each query instead of the model folder's own prompt.")] = None
     passage_prefix: Annotated[str | None, Field(description="Put before each passage instead of the model folder's own prompt.")] = None
     device: Annotated[
@@ -37,7 +89,7 @@ class EmbedderSettings(ServiceSettings):
         Field(description="What runs the model. `auto`: OpenVINO on a CPU where it is installed and agrees with PyTorch, else PyTorch."),
     ] = "auto"
     precision: Annotated[
-        Literal["auto", "fp32", "bf16", "int8"],
+        Precision,
         Field(
             description="`auto` multiplies in bfloat16 where the chip can and this model's vectors keep a cosine of 0.9999 to float32. "
             "`int8` is faster still and loses a little: OpenVINO only."

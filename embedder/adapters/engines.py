@@ -9,7 +9,8 @@ from typing import Literal
 import structlog
 
 from embedder.adapters.openvino import OpenVINOError, is_installed
-from embedder.adapters.transformers.checkpoint import Checkpoint
+from embedder.adapters.transformers.checkpoint import Checkpoint, CheckpointError
+from embedder.adapters.transformers.pairs import FastPairTokenizer, RerankerCheckpoint
 from embedder.adapters.transformers.self_test import SelfTestError
 from embedder.adapters.transformers.tokenizer import FastTokenizer
 from embedder.domain.engine import Engines
@@ -107,3 +108,18 @@ def _through_torch(checkpoint: Checkpoint, tokenizer: FastTokenizer, choice: Eng
         raise OpenVINOError("LECTERN_EMBEDDER_PRECISION=int8 needs OpenVINO on a CPU.")
     encoder = load_encoder(checkpoint, tokenizer, device=choice.device, precision=choice.precision, threads=choice.threads)
     return Engines.shared(encoder, "bf16" if encoder.bf16 else "fp32")
+
+
+def open_cross_encoder(checkpoint: RerankerCheckpoint, tokenizer: FastPairTokenizer, choice: EngineChoice) -> Engines:
+    """Load a reranker and prove it. Blocking: seconds. PyTorch runs it, on every device.
+
+    Raises:
+        CheckpointError: the weights cannot be loaded, or not in that precision.
+        SelfTestError: the scores are wrong.
+    """
+    from embedder.adapters.transformers.cross_encoder import load_cross_encoder
+
+    if choice.precision == "int8":
+        raise CheckpointError(f"{checkpoint.name} is a reranker, which runs in fp32 or bf16.")
+    encoder = load_cross_encoder(checkpoint, tokenizer, device=choice.device, precision=choice.precision, threads=choice.threads)
+    return Engines.shared(encoder, encoder.precision)

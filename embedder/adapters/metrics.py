@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import Counter, Gauge, Histogram
 
 from embedder.domain.batching import DropReason, Lane
+from embedder.domain.embedding import Model, ModelState
 
 _QUEUED = Gauge("lectern_embedder_queued_tokens", "Tokens that wait for the model", ["lane"])
 _DROPPED = Counter("lectern_embedder_dropped_texts_total", "Texts that never reached the model", ["lane", "reason"])
@@ -25,14 +26,30 @@ _PADDING = Histogram(
 )
 
 
+_READY = Gauge("lectern_embedder_model_ready", "Whether the model is loaded and serves", ["model"])
+_MEMORY = Gauge("lectern_embedder_model_memory_bytes", "What the model holds of its device's memory; 0 when it is not loaded", ["model"])
+
+
+def observe_model(model: Model) -> None:
+    """Say whether a model is loaded, and what it holds."""
+    ready = model.state is ModelState.READY
+    _READY.labels(model.spec.name).set(ready)
+    _MEMORY.labels(model.spec.name).set(model.memory_bytes if ready else 0)
+
+
 class PrometheusObserver:
-    """Turns what the batcher tells into metrics."""
+    """Turns what a model's batcher tells into metrics."""
+
+    def __init__(self) -> None:
+        self._queued = dict.fromkeys(Lane, 0)
 
     def dropped(self, lane: Lane, reason: DropReason, texts: int = 1) -> None:
         _DROPPED.labels(lane.name.lower(), reason.value).inc(texts)
 
     def queued(self, lane: Lane, tokens: int) -> None:
-        _QUEUED.labels(lane.name.lower()).set(tokens)
+        # Each model has a queue, and an observer, of its own; the gauge is what waits for any.
+        _QUEUED.labels(lane.name.lower()).inc(tokens - self._queued[lane])
+        self._queued[lane] = tokens
 
     def waited(self, lane: Lane, seconds: float) -> None:
         _WAITED.labels(lane.name.lower()).observe(seconds)

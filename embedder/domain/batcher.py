@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence, Sized
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,7 +15,7 @@ import structlog
 
 from embedder import errors
 from embedder.domain.batching import BatchLimits, BatchQueue, DropReason, Item, Lane, QueueObserver
-from embedder.domain.encoding import EncoderFailed, TokenIds, Vectors
+from embedder.domain.encoding import EncoderFailed, Vectors
 from embedder.domain.engine import Engine, Engines
 from embedder.domain.line import Line, open_lines
 from shared.errors import AppError
@@ -95,7 +95,7 @@ class Batcher:
 
     async def submit(
         self,
-        texts: Sequence[TokenIds],
+        texts: Sequence[Sized],
         *,
         lane: Lane,
         organisation_id: str,
@@ -141,12 +141,12 @@ class Batcher:
                 self._observer.dropped(lane, self._why_unqueued(admission, error), admission.texts)
             raise
 
-    async def embed(self, admission: Admission, texts: Sequence[TokenIds]) -> list[Embedded | AppError]:
+    async def embed(self, admission: Admission, texts: Sequence[Sized]) -> list[Embedded | AppError]:
         """Embed an admitted call's texts; each gets its vector, or the error that concerns it alone.
 
         Args:
             admission: the call's, to be used once.
-            texts: token ids, special tokens included.
+            texts: what the encoder takes for each; its length is its number of tokens, special tokens included.
 
         Raises:
             AppError: MODEL_STOPPED; then nothing was queued.
@@ -308,4 +308,6 @@ def _problems(vectors: Vectors, count: int, dimension: int) -> list[str | None]:
     if vectors.shape != (count, dimension):
         return ["VECTOR_WRONG_DIMENSION"] * count
     largest: list[float] = np.abs(vectors).max(axis=1).tolist()
-    return [None if 0 < each < math.inf else "VECTOR_WITHOUT_LENGTH" if each == 0 else "VECTOR_NOT_FINITE" for each in largest]
+    # A single element is a score, and zero a score like any other.
+    least = 0.0 if dimension > 1 else -1.0
+    return [None if least < each < math.inf else "VECTOR_WITHOUT_LENGTH" if each == 0 else "VECTOR_NOT_FINITE" for each in largest]

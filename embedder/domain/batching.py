@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence, Sized
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Generic, Protocol, TypeVar
 
-from embedder.domain.encoding import TokenIds
 from embedder.errors import deadline_passed_in_queue
 
 Result = TypeVar("Result")
@@ -41,11 +40,12 @@ class Item(Generic[Result]):
     """One text waiting for the model.
 
     Attributes:
+        tokens: what the encoder takes for the text; its length is its cost.
         deadline: on the queue's clock; None for ever.
         future: always ends: with a result, an exception, or cancelled by who waits for it.
     """
 
-    tokens: TokenIds
+    tokens: Sized
     lane: Lane
     organisation_id: str
     deadline: float | None

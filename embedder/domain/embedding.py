@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence, Sized
 from concurrent.futures import Executor
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -14,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedder import errors
-from embedder.domain.batcher import Admission, Batcher, Embedded
+from embedder.domain.batcher import Batcher, Embedded
 from embedder.domain.batching import Lane
 from embedder.domain.encoding import EncoderSpec, Task, TokenIds, Tokenizer, Vectors
+from embedder.domain.engine import Engines
 from shared.errors import AppError
 
 # A question is tokenised in 20 µs; the way to another thread and back takes seven times as long.
@@ -34,13 +34,32 @@ class ModelState(Enum):
     FAILED = "failed"
 
 
+class ModelKind(Enum):
+    """What a model is asked for."""
+
+    EMBEDDING = "embedding"
+    RERANKER = "reranker"
+
+
 @dataclass(slots=True)
 class Model:
-    """The model that the embedder runs, whether or not it is warm yet."""
+    """A model that the embedder runs, or could run.
+
+    Attributes:
+        spec: all but its name is empty while the model's files could not be read.
+        device: ``cpu``, ``cuda:0``, ``remote``.
+        memory_bytes: what it holds of its device's memory when it is loaded.
+        precision: ``fp32``, ``bf16``, ``int8``; empty until it is loaded.
+        failure: why it is FAILED.
+    """
 
     spec: EncoderSpec
     device: str
     state: ModelState = ModelState.LOADING
+    kind: ModelKind = ModelKind.EMBEDDING
+    memory_bytes: int = 0
+    precision: str = ""
+    failure: str = ""
 
 
 @dataclass(slots=True)
@@ -89,6 +108,57 @@ class Urgency:
     wait_for_room: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Texts that one caller brings together.
+
+    Attributes:
+        texts: how many.
+        tokens: what they are thought to cost.
+    """
+
+    texts: int
+    tokens: int
+    organisation_id: str
+    urgency: Urgency
+
+
+async def run_call(batcher: Batcher, call: Call, tokenize: Callable[[], Awaitable[Sequence[Sized]]]) -> EmbeddedTexts:
+    """Hold room, then tokenise, then run the model. Waiting for room counts as time in the queue.
+
+    Raises:
+        AppError: EMBEDDER_BUSY, MODEL_NOT_READY, MODEL_STOPPED or DEADLINE_PASSED_IN_QUEUE. What concerns one text stands in its row.
+    """
+    asked = time.perf_counter()
+    urgency = call.urgency
+    admitted = batcher.admit(
+        urgency.lane,
+        call.organisation_id,
+        texts=call.texts,
+        tokens=call.tokens,
+        seconds_left=urgency.seconds_left,
+        wait_for_room=urgency.wait_for_room,
+    )
+    async with admitted as admission:
+        began = time.perf_counter()
+        tokens = await tokenize()
+        tokenized = time.perf_counter()
+        outcomes = await batcher.embed(admission, tokens)
+    embedded = [outcome for outcome in outcomes if isinstance(outcome, Embedded)]
+    timings = Timings(
+        tokenize=tokenized - began,
+        queue=began - asked + max((each.queue_seconds for each in embedded), default=0.0),
+        inference=sum({each.batch_number: each.inference_seconds for each in embedded}.values()),
+    )
+    rows = [outcome.vector if isinstance(outcome, Embedded) else outcome for outcome in outcomes]
+    return EmbeddedTexts(rows, sum(map(len, tokens)), timings)
+
+
+def thought_tokens(texts: Sequence[str]) -> int:
+    """What texts are thought to cost before they are tokenised."""
+    return len(texts) + sum(map(len, texts)) // _CHARACTERS_PER_TOKEN
+
+
 class TextEmbedder:
     """Tokenises off the event loop and embeds through the shared batcher."""
 
@@ -106,14 +176,9 @@ class TextEmbedder:
         self._batcher = batcher
         self._bulk_threads = bulk_threads
 
-    def check_name(self, name: str) -> None:
-        """Accept the current model's name or none.
-
-        Raises:
-            AppError: MODEL_NOT_FOUND.
-        """
-        if name not in ("", self.model.spec.name):
-            raise errors.unknown_model(name, self.model.spec.name)
+    async def run(self, engines: Engines) -> None:
+        """Feed ``engines`` until cancelled; as `Batcher.run`."""
+        await self._batcher.run(engines)
 
     async def embed(self, texts: Sequence[str], task: Task, organisation_id: str, urgency: Urgency) -> EmbeddedTexts:
         """Embed texts of any length; what lies beyond the model's window is cut off.
@@ -123,13 +188,8 @@ class TextEmbedder:
         """
         if not texts:
             return EmbeddedTexts([], 0)
-        timings = Timings()
-        thought = len(texts) + sum(map(len, texts)) // _CHARACTERS_PER_TOKEN
-        async with self._admitted(len(texts), thought, organisation_id, urgency, timings) as admission:
-            started = time.perf_counter()
-            tokens = await self._tokenize(texts, task, urgency.lane)
-            timings.tokenize = time.perf_counter() - started
-            return await self._run(admission, tokens, timings)
+        call = Call(len(texts), thought_tokens(texts), organisation_id, urgency)
+        return await run_call(self._batcher, call, lambda: self._tokenize(texts, task, urgency.lane))
 
     async def embed_tokens(self, sequences: Sequence[TokenIds], organisation_id: str, urgency: Urgency) -> EmbeddedTexts:
         """Embed texts that the caller has tokenised with this model's vocabulary; they are run as they are.
@@ -138,9 +198,12 @@ class TextEmbedder:
             AppError: TEXT_COUNT_OUT_OF_RANGE, EMPTY_TOKEN_SEQUENCE, TOKEN_SEQUENCE_TOO_LONG or UNKNOWN_TOKEN_ID; and as `embed`.
         """
         check_token_sequences(sequences, window=self.model.spec.max_length_tokens, vocabulary_size=self._tokenizer.vocabulary_size)
-        timings = Timings()
-        async with self._admitted(len(sequences), sum(map(len, sequences)), organisation_id, urgency, timings) as admission:
-            return await self._run(admission, sequences, timings)
+
+        async def as_they_are() -> Sequence[TokenIds]:
+            return sequences
+
+        call = Call(len(sequences), sum(map(len, sequences)), organisation_id, urgency)
+        return await run_call(self._batcher, call, as_they_are)
 
     def check_dimensions(self, dimensions: int) -> None:
         """Accept a number of elements that vectors can be cut to; 0 is all of them.
@@ -151,32 +214,7 @@ class TextEmbedder:
         if dimensions > self.model.spec.dimension:
             raise errors.dimensions_out_of_range(dimensions, self.model.spec.dimension)
 
-    @asynccontextmanager
-    async def _admitted(
-        self, texts: int, tokens: int, organisation_id: str, urgency: Urgency, timings: Timings
-    ) -> AsyncIterator[Admission]:
-        """Hold room before anything is done for the call; waiting for it counts as time in the queue."""
-        asked = time.perf_counter()
-        async with self._batcher.admit(
-            urgency.lane,
-            organisation_id,
-            texts=texts,
-            tokens=tokens,
-            seconds_left=urgency.seconds_left,
-            wait_for_room=urgency.wait_for_room,
-        ) as admission:
-            timings.queue = time.perf_counter() - asked
-            yield admission
-
-    async def _run(self, admission: Admission, tokens: Sequence[TokenIds], timings: Timings) -> EmbeddedTexts:
-        outcomes = await self._batcher.embed(admission, tokens)
-        embedded = [outcome for outcome in outcomes if isinstance(outcome, Embedded)]
-        timings.queue += max((each.queue_seconds for each in embedded), default=0.0)
-        timings.inference = sum({each.batch_number: each.inference_seconds for each in embedded}.values())
-        rows = [outcome.vector if isinstance(outcome, Embedded) else outcome for outcome in outcomes]
-        return EmbeddedTexts(rows, sum(map(len, tokens)), timings)
-
-    async def _tokenize(self, texts: Sequence[str], task: Task, lane: Lane) -> list[TokenIds]:
+    async def _tokenize(self, texts: Sequence[str], task: Task, lane: Lane) -> Sequence[Sized]:
         if len(texts) == 1 and len(texts[0]) <= _SHORT_TEXT_CHARACTERS:
             return self._tokenizer.tokenize(texts, task)
         threads = self._bulk_threads if lane is Lane.BULK else None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,8 +52,8 @@ class Tokenizer(Protocol):
         """The model knows the token ids below this."""
         ...
 
-    def tokenize(self, texts: Sequence[str], task: Task) -> list[TokenIds]:
-        """Token ids with special tokens and the task's prefix, cut at the window."""
+    def tokenize(self, texts: Sequence[str], task: Task) -> Sequence[Sized]:
+        """What the model's encoder takes for each text: token ids with special tokens and the task's prefix, cut at the window."""
         ...
 
     def locate(self, texts: Sequence[str]) -> list[NDArray[np.uint32]]:
@@ -71,8 +71,8 @@ class Encoder(Protocol[Prepared, Raw]):
     @property
     def spec(self) -> EncoderSpec: ...
 
-    def encode_pre(self, batch: Sequence[TokenIds]) -> Prepared:
-        """Pad and lay out a batch. Blocking: CPU only, any thread."""
+    def encode_pre(self, batch: Sequence[Any]) -> Prepared:
+        """Pad and lay out a batch of what the model's tokenizer makes of texts. Blocking: CPU only, any thread."""
         ...
 
     def encode_core(self, prepared: Prepared) -> Raw:

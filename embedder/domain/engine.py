@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +16,14 @@ class Engine:
     Attributes:
         encoder: runs the batches.
         streams: how many threads may be in `Encoder.encode_core` at once, each with a batch of its own.
+        device_threads: the device's own, shared by all engines on it, whose batches take turns there in the order of their coming; None:
+            the engine gets threads to itself. An engine gives out one batch more than it has streams, so urgent work waits behind two
+            batches of each other model on the device at most.
     """
 
     encoder: Encoder[Any, Any]
     streams: int = 1
+    device_threads: Executor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,7 @@ class Engines:
     precision: str
 
     @classmethod
-    def shared(cls, encoder: Encoder[Any, Any], precision: str) -> Engines:
+    def shared(cls, encoder: Encoder[Any, Any], precision: str, device_threads: Executor | None = None) -> Engines:
         """One device for both lanes, which runs one batch after the other."""
-        engine = Engine(encoder)
+        engine = Engine(encoder, device_threads=device_threads)
         return cls(engine, engine, precision)

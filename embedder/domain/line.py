@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from embedder.domain.batching import Lane
-from embedder.domain.encoding import Encoder, EncoderFailed, TokenIds, Vectors
+from embedder.domain.encoding import Encoder, EncoderFailed, Vectors
 from embedder.domain.engine import Engine, Engines
 
 # Until a batch was measured.
@@ -40,7 +40,7 @@ class Line:
         self.room = asyncio.Semaphore(engine.streams + 1)
         self._stall_seconds = stall_seconds
         self._tokens_per_second = _ASSUMED_TOKENS_PER_SECOND
-        self._device = ThreadPoolExecutor(max_workers=engine.streams, thread_name_prefix="encoder-device")
+        self._device = engine.device_threads or ThreadPoolExecutor(max_workers=engine.streams, thread_name_prefix="encoder-device")
         self._preparing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="encoder-prepare")
         self._batches = 0
 
@@ -49,7 +49,7 @@ class Line:
         """What all of its streams together did lately."""
         return self._tokens_per_second * self.engine.streams
 
-    async def encode(self, texts: list[TokenIds]) -> tuple[Vectors, float]:
+    async def encode(self, texts: list[Sized]) -> tuple[Vectors, float]:
         """The vectors, and how many seconds the device took.
 
         Raises:
@@ -70,7 +70,7 @@ class Line:
         self._tokens_per_second += _WEIGHT * (tokens / max(seconds, 1e-6) - self._tokens_per_second)
         return vectors, seconds
 
-    async def _encode(self, texts: list[TokenIds]) -> tuple[Vectors, float]:
+    async def _encode(self, texts: list[Sized]) -> tuple[Vectors, float]:
         loop = asyncio.get_running_loop()
         encoder = self.engine.encoder
         if self._batches <= self.engine.streams:
@@ -80,8 +80,9 @@ class Line:
         return await loop.run_in_executor(self._device, _run_on_device, encoder, prepared)
 
     def stop(self) -> None:
-        """Let the threads end, without waiting for them: one may hang in the device."""
-        self._device.shutdown(wait=False, cancel_futures=True)
+        """Let the threads end, without waiting for them: one may hang in the device. Threads shared with other engines stay."""
+        if self._device is not self.engine.device_threads:
+            self._device.shutdown(wait=False, cancel_futures=True)
         self._preparing.shutdown(wait=False, cancel_futures=True)
 
 
@@ -95,7 +96,7 @@ def open_lines(engines: Engines, *, stall_seconds: float) -> list[Line]:
     ]
 
 
-def _prepare_and_run(encoder: Encoder[Any, Any], texts: Sequence[TokenIds]) -> tuple[Vectors, float]:
+def _prepare_and_run(encoder: Encoder[Any, Any], texts: Sequence[Sized]) -> tuple[Vectors, float]:
     return _run_on_device(encoder, encoder.encode_pre(texts))
 
 

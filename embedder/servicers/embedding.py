@@ -10,7 +10,8 @@ import grpc
 
 from embedder import convert
 from embedder.domain.concurrency import in_order_ahead
-from embedder.domain.embedding import TextEmbedder, Urgency, check_texts
+from embedder.domain.embedding import Urgency, check_texts
+from embedder.domain.registry import ModelRegistry
 from lectern.embedder.v1 import embedding_pb2, embedding_pb2_grpc
 from shared.caller import current_caller
 from shared.rpc.deadline import time_remaining
@@ -21,8 +22,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
-    def __init__(self, embedder: TextEmbedder) -> None:
-        self._embedder = embedder
+    def __init__(self, models: ModelRegistry) -> None:
+        self._models = models
 
     async def EmbedTexts(self, request: embedding_pb2.EmbedTextsRequest, context: Context) -> embedding_pb2.EmbedTextsResponse:
         return await self._embed(request, wait_for_room=False)
@@ -45,28 +46,29 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         request: embedding_pb2.TokenizeTextsRequest,
         context: Context,
     ) -> embedding_pb2.TokenizeTextsResponse:
-        self._embedder.check_name(request.model)
-        starts = await self._embedder.locate_tokens(request.texts)
-        return embedding_pb2.TokenizeTextsResponse(
-            texts=[embedding_pb2.TokenizedText(token_starts=each.astype("<u4").tobytes()) for each in starts],
-            model=self._embedder.model.spec.name,
-        )
+        async with self._models.embedder(request.model, time_remaining()) as embedder:
+            starts = await embedder.locate_tokens(request.texts)
+            return embedding_pb2.TokenizeTextsResponse(
+                texts=[embedding_pb2.TokenizedText(token_starts=each.astype("<u4").tobytes()) for each in starts],
+                model=embedder.model.spec.name,
+            )
 
     async def ListModels(self, request: embedding_pb2.ListModelsRequest, context: Context) -> embedding_pb2.ListModelsResponse:
-        model = self._embedder.model
-        return embedding_pb2.ListModelsResponse(models=[convert.model(model)], current_model=model.spec.name)
+        models = [convert.model(model) for model in self._models.models()]
+        return embedding_pb2.ListModelsResponse(models=models, current_model=self._models.current.spec.name)
 
     async def _embed(self, request: embedding_pb2.EmbedTextsRequest, *, wait_for_room: bool) -> embedding_pb2.EmbedTextsResponse:
-        embedder = self._embedder
-        embedder.check_name(request.model)
-        embedder.check_dimensions(request.dimensions)
         wanted = convert.element_type(request.element_type)
-        urgency = Urgency(convert.lane(request.lane), time_remaining(), wait_for_room)
-        organisation_id = current_caller().organisation_id
-        if sequences := convert.token_sequences(request):
-            embedded = await embedder.embed_tokens(sequences, organisation_id, urgency)
-        else:
-            texts = list(request.texts)  # the message decodes a text anew whenever it is looked at
+        sequences = convert.token_sequences(request)
+        texts = list(request.texts)  # the message decodes a text anew whenever it is looked at
+        if not sequences:
             check_texts(texts)
-            embedded = await embedder.embed(texts, convert.task(request.task), organisation_id, urgency)
-        return convert.embed_response(embedded, embedder.model, wanted, dimensions=request.dimensions)
+        async with self._models.embedder(request.model, time_remaining()) as embedder:
+            embedder.check_dimensions(request.dimensions)
+            urgency = Urgency(convert.lane(request.lane), time_remaining(), wait_for_room)
+            organisation_id = current_caller().organisation_id
+            if sequences:
+                embedded = await embedder.embed_tokens(sequences, organisation_id, urgency)
+            else:
+                embedded = await embedder.embed(texts, convert.task(request.task), organisation_id, urgency)
+            return convert.embed_response(embedded, embedder.model, wanted, dimensions=request.dimensions)

@@ -44,6 +44,10 @@ class Health(health.aio.HealthServicer):
             watch.cancel()
             self._watches.discard(watch)
 
+    async def set_part_serving(self, part: str, *, serving: bool) -> None:
+        """Say whether something that a service works with, named ``part``, can do its work; the services' own health is not changed."""
+        await self.set(part, _SERVING if serving else _NOT_SERVING)
+
     async def shut_down(self) -> None:
         """NOT_SERVING for good; watchers hear it, and their calls end."""
         await self.enter_graceful_shutdown()

@@ -93,12 +93,13 @@ def model_folder(model: str) -> Path:
     return folder
 
 
-def read_checkpoint(model: str, prefixes: dict[Task, str] | None = None) -> Checkpoint:
+def read_checkpoint(model: str, prefixes: dict[Task, str] | None = None, *, name: str = "") -> Checkpoint:
     """Understand a model folder. Blocking: hashes the weights, about a second a gigabyte.
 
     Args:
         model: a path, or ``minilm``.
         prefixes: take the place of those that the folder gives.
+        name: what requests call the model; empty for the folder's own name.
 
     Raises:
         CheckpointError: the folder lacks something, or asks for something that we do not do.
@@ -106,32 +107,34 @@ def read_checkpoint(model: str, prefixes: dict[Task, str] | None = None) -> Chec
     folder = model_folder(model)
     modules = _modules(folder)
     transformer = folder / modules["Transformer"]
-    config = _json(transformer / "config.json")
-    sentence = _json(transformer / "sentence_bert_config.json", optional=True)
+    config = read_json(transformer / "config.json")
+    sentence = read_json(transformer / "sentence_bert_config.json", optional=True)
     return Checkpoint(
-        name=model if model == PACKAGED_MODEL else folder.name,
+        name=name or (model if model == PACKAGED_MODEL else folder.name),
         transformer=transformer,
         pooling=_pooling(folder / modules["Pooling"]),
         normalise="Normalize" in modules,
         lower_case=bool(sentence.get("do_lower_case")),
-        max_length_tokens=_window(transformer, config, sentence),
-        dimension=_count(config, "hidden_size", transformer),
-        vocabulary_size=_count(config, "vocab_size", transformer),
+        max_length_tokens=window(transformer, config, sentence),
+        dimension=positive_number(config, "hidden_size", transformer),
+        vocabulary_size=positive_number(config, "vocab_size", transformer),
         pad_id=int(config.get("pad_token_id") or 0),
         prefixes=_prefixes(folder) | (prefixes or {}),
-        revision=_digest(folder),
+        revision=digest(folder),
     )
 
 
-def _count(config: dict[str, Any], key: str, transformer: Path) -> int:
-    if not isinstance(config.get(key), int):
+def positive_number(config: dict[str, Any], key: str, transformer: Path) -> int:
+    """A size that the model's configuration must give."""
+    number = config.get(key)
+    if not isinstance(number, int) or number < 1:
         raise CheckpointError(f"{transformer / 'config.json'} does not say its {key}.")
-    return int(config[key])
+    return number
 
 
 def _modules(folder: Path) -> dict[str, str]:
     """Folder of each module by the last part of its type."""
-    modules = {str(module["type"]).rpartition(".")[2]: str(module["path"]) for module in _json(folder / "modules.json")}
+    modules = {str(module["type"]).rpartition(".")[2]: str(module["path"]) for module in read_json(folder / "modules.json")}
     unknown = modules.keys() - {"Transformer", "Pooling", "Normalize"}
     if unknown:
         raise CheckpointError(f"{folder} has modules that are not supported: {', '.join(sorted(unknown))}.")
@@ -142,7 +145,7 @@ def _modules(folder: Path) -> dict[str, str]:
 
 
 def _pooling(folder: Path) -> Pooling:
-    config = _json(folder / "config.json")
+    config = read_json(folder / "config.json")
     chosen = [mode for mode, key in _POOLING_KEYS.items() if config.get(key)]
     if "pooling_mode" in config:
         named = config["pooling_mode"]
@@ -163,8 +166,9 @@ _POOLING_KEYS = {
 }
 
 
-def _window(transformer: Path, config: dict[str, Any], sentence: dict[str, Any]) -> int:
-    limits = [sentence.get("max_seq_length"), _json(transformer / "tokenizer_config.json", optional=True).get("model_max_length")]
+def window(transformer: Path, config: dict[str, Any], sentence: dict[str, Any]) -> int:
+    """Tokens that a text may have: the least of what the folder's files say."""
+    limits = [sentence.get("max_seq_length"), read_json(transformer / "tokenizer_config.json", optional=True).get("model_max_length")]
     if positions := config.get("max_position_embeddings"):
         # RoBERTa counts positions from its padding id + 1.
         offset = int(config.get("pad_token_id") or 0) + 1 if "roberta" in str(config.get("model_type")) else 0
@@ -176,7 +180,7 @@ def _window(transformer: Path, config: dict[str, Any], sentence: dict[str, Any])
 
 
 def _prefixes(folder: Path) -> dict[Task, str]:
-    config = _json(folder / "config_sentence_transformers.json", optional=True)
+    config = read_json(folder / "config_sentence_transformers.json", optional=True)
     prompts = {name: prompt for name, prompt in (config.get("prompts") or {}).items() if prompt}
     if not prompts and _E5_NAME.search(folder.name.lower()):
         return dict(_E5_PREFIXES)
@@ -184,18 +188,19 @@ def _prefixes(folder: Path) -> dict[Task, str]:
     return {task: next((str(prompts[name]) for name in names if name in prompts), default) for task, names in _PROMPT_NAMES.items()}
 
 
-def _digest(folder: Path) -> str:
+def digest(folder: Path) -> str:
     """SHA-256 over names and contents of what shapes vectors; documentation and other formats of the weights are left out."""
-    digest = hashlib.sha256()
+    sha256 = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.suffix in {".json", ".safetensors", ".txt", ".model"} and path.name != "data_config.json":
-            digest.update(f"{path.relative_to(folder).as_posix()}\0".encode())
+            sha256.update(f"{path.relative_to(folder).as_posix()}\0".encode())
             with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
+                sha256.update(hashlib.file_digest(file, "sha256").digest())
+    return sha256.hexdigest()
 
 
-def _json(path: Path, *, optional: bool = False) -> Any:
+def read_json(path: Path, *, optional: bool = False) -> Any:
+    """A file of the folder; an optional one that is not there is an empty object."""
     if optional and not path.exists():
         return {}
     try:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from embedder.adapters.transformers.checkpoint import Checkpoint
-from embedder.adapters.transformers.network import SentenceNetwork
+from embedder.adapters.transformers.network import SentenceNetwork, keep_in_bf16
 from embedder.domain.encoding import EncoderFailed, EncoderSpec, TokenIds, Vectors
 
 
@@ -45,10 +45,7 @@ class TransformersEncoder:
         self.bf16 = bf16
         self.network = SentenceNetwork(checkpoint)
         if bf16:
-            # Autocast would convert these anew for every batch.
-            for module in self.network.modules():
-                if isinstance(module, torch.nn.Linear):
-                    module.to(torch.bfloat16)
+            keep_in_bf16(self.network)
         self.network.to(self._device)
 
     @property

@@ -38,7 +38,7 @@ def load_encoder(
         SelfTestError: the vectors are wrong.
     """
     exact, exact_vectors = load_reference(checkpoint, tokenizer, device=device, threads=threads)
-    if precision == "fp32" or (precision == "auto" and not _multiplies_bf16(device)):
+    if precision == "fp32" or (precision == "auto" and not multiplies_bf16(device)):
         return exact
     # A GPU runs texts of all lengths as one row, with attention as one kernel.
     for kind in (PackedEncoder, TransformersEncoder) if device.startswith("cuda") else (TransformersEncoder,):
@@ -69,7 +69,8 @@ def load_reference(checkpoint: Checkpoint, tokenizer: FastTokenizer, *, device: 
     return exact, run_self_test(exact, tokenizer)
 
 
-def _multiplies_bf16(device: str) -> bool:
+def multiplies_bf16(device: str) -> bool:
+    """Whether the device has instructions of its own for bfloat16."""
     if device.startswith("cuda"):
         return bool(torch.cuda.is_bf16_supported())
     capabilities = torch.cpu.get_capabilities()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModel
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 from transformers.utils import logging as transformers_logging
 
 from embedder.adapters.transformers.checkpoint import Checkpoint, CheckpointError, Pooling
@@ -22,26 +25,8 @@ class SentenceNetwork(torch.nn.Module):
         super().__init__()
         self._pooling = checkpoint.pooling
         self._normalise = checkpoint.normalise
-        transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # untyped in transformers
-        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # untyped in transformers
-        try:
-            config = AutoConfig.from_pretrained(checkpoint.transformer, local_files_only=True, trust_remote_code=False)
-            transformer, report = AutoModel.from_pretrained(
-                checkpoint.transformer,
-                config=config,
-                dtype=torch.float32,
-                attn_implementation="sdpa",
-                local_files_only=True,
-                trust_remote_code=False,
-                use_safetensors=True,
-                output_loading_info=True,
-            )
-        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-            raise CheckpointError(f"{checkpoint.transformer} cannot be loaded: {error}") from error
-        # The library would fill these with random numbers. The pooler is a head that no sentence vector passes through.
-        if missing := sorted(name for name in report["missing_keys"] if not name.startswith("pooler.")):
-            raise CheckpointError(f"{checkpoint.transformer} lacks weights: {', '.join(missing[:5])}.")
-        self.transformer = transformer
+        # The pooler is a head that no sentence vector passes through.
+        self.transformer = load_weights(AutoModel, checkpoint.transformer, may_lack="pooler.")
         self.eval()
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -54,6 +39,45 @@ class SentenceNetwork(torch.nn.Module):
         tokens = self.transformer(input_ids=ids, attention_mask=mask).last_hidden_state  # (texts, longest, dim)
         vectors = pool(tokens.float(), mask, self._pooling)  # (texts, dim)
         return torch.nn.functional.normalize(vectors, dim=1) if self._normalise else vectors
+
+
+def load_weights(kind: type[AutoModel | AutoModelForSequenceClassification], folder: Path, *, may_lack: str = "") -> Any:
+    """Read a folder's weights in float32; never code that comes with it. Blocking: seconds.
+
+    Args:
+        kind: what to make of the folder.
+        folder: configuration and safetensors.
+        may_lack: weights whose names begin so may be missing.
+
+    Raises:
+        CheckpointError: the weights do not fit the configuration, or lack some: the library would fill those with random numbers.
+    """
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # untyped in transformers
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # untyped in transformers
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        loaded, report = kind.from_pretrained(
+            folder,
+            config=config,
+            dtype=torch.float32,
+            attn_implementation="sdpa",
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        raise CheckpointError(f"{folder} cannot be loaded: {error}") from error
+    if missing := sorted(name for name in report["missing_keys"] if not (may_lack and name.startswith(may_lack))):
+        raise CheckpointError(f"{folder} lacks weights: {', '.join(missing[:5])}.")
+    return loaded
+
+
+def keep_in_bf16(network: torch.nn.Module) -> None:
+    """Convert the weights of all multiplications, which autocast would do anew for every batch."""
+    for module in network.modules():
+        if isinstance(module, torch.nn.Linear):
+            module.to(torch.bfloat16)
 
 
 def pool(tokens: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> torch.Tensor:
