@@ -130,9 +130,11 @@ def stack() -> Iterator[Stack]:
         yield from running_stack(folder / "home")
 
 
-def running_stack(home: Path) -> Iterator[Stack]:
+def running_stack(home: Path, **settings: str) -> Iterator[Stack]:
+    """A stack of its own, with more ``settings`` by their environment names."""
     ports = {name: free_port() for name in SERVICES}
-    environment = {**os.environ, "LECTERN_HOME": str(home), **{f"LECTERN_PORT_{name.upper()}": str(port) for name, port in ports.items()}}
+    named = {f"LECTERN_PORT_{name.upper()}": str(port) for name, port in ports.items()}
+    environment = {**os.environ, "LECTERN_HOME": str(home), **named, **settings}
     stack = Stack(home, environment, f"http://127.0.0.1:{ports['gateway']}")
     try:
         stack.lectern("up", "--detach", timeout=180)
