@@ -108,12 +108,13 @@ class Service:
     def __init__(self, name: str, stub: EmbeddingServiceAsyncStub, process: psutil.Process, metrics_port: int) -> None:
         self.name = name
         self._metrics = f"http://127.0.0.1:{metrics_port}/metrics"
-        self._stub = stub
+        self.stub = stub
         self._process = process
 
     @classmethod
     @asynccontextmanager
-    async def running(cls, model: str, *, precision: str = "auto") -> AsyncIterator[Service]:
+    async def running(cls, model: str, *, precision: str = "auto", **changes: str) -> AsyncIterator[Service]:
+        """Start it, with further settings by their names without the prefix."""
         key, port, metrics_port = secrets.token_hex(32), _free_port(), _free_port()
         settings = {
             "LECTERN_INTERNAL_KEY": key,
@@ -124,6 +125,7 @@ class Service:
             "LECTERN_EMBEDDER_PRECISION": precision,
             # Nothing listens there: this benchmark needs no index, and the service says so in its health without minding.
             "LECTERN_EMBEDDER_MILVUS_URI": "http://127.0.0.1:9",
+            **{f"LECTERN_EMBEDDER_{name}": value for name, value in changes.items()},
         }
         process = subprocess.Popen([sys.executable, "-m", "embedder"], env=os.environ | settings)  # noqa: ASYNC220  # returns at once
         channel = open_channel(f"127.0.0.1:{port}", CallerSigner(key.encode()))
@@ -154,19 +156,23 @@ class Service:
             lane=embedding_pb2.LANE_BULK,
             element_type=vectors_pb2.ELEMENT_TYPE_FLOAT32,
         )
-        response: embedding_pb2.EmbedTextsResponse = await self._stub.EmbedTexts(request, timeout=3600)
+        response: embedding_pb2.EmbedTextsResponse = await self.stub.EmbedTexts(request, timeout=3600)
         return response
 
     async def embed_query(self, text: str) -> None:
         request = embedding_pb2.EmbedTextsRequest(
             texts=[text], task=embedding_pb2.EMBEDDING_TASK_QUERY, lane=embedding_pb2.LANE_INTERACTIVE
         )
-        await self._stub.EmbedTexts(request, timeout=60)
+        await self.stub.EmbedTexts(request, timeout=60)
 
     async def embedded_tokens(self) -> float:
         """Tokens that have gone through the model since the start, by the service's own count."""
         page = await asyncio.to_thread(lambda: urlopen(self._metrics, timeout=10).read().decode())  # noqa: S310  # our own address
         return float(next(line.split()[1] for line in page.splitlines() if line.startswith("lectern_embedder_tokens_total ")))
+
+    def memory_bytes(self) -> int:
+        """What it holds in memory now."""
+        return int(self._process.memory_info().rss)
 
     def cpu_seconds(self) -> float:
         times = self._process.cpu_times()
