@@ -110,7 +110,7 @@ class LoadableModel:
         if not self.model.spec.revision:
             described = await asyncio.to_thread(self._source.describe)
             self.model.spec, self.model.memory_bytes = described.spec, described.memory_bytes
-        await self._observer.model_changed(self.model)
+            await self._observer.model_changed(self.model)
 
     async def prepare(self) -> Runner:
         """Open the tokenizer, unless that was done; calls on the runner are refused until the model is loaded."""
@@ -131,6 +131,8 @@ class LoadableModel:
         model = self.model
         model.precision, model.memory_bytes = engines.precision, self._source.held_bytes(engines.precision)
         self._feeding = asyncio.create_task(self._feed(runner, engines))
+        # The runner takes calls from that task's first step on.
+        await asyncio.sleep(0)
         await self._set_state(ModelState.READY)
         log.info(
             "model_ready",
