@@ -17,6 +17,8 @@ from embedder.errors import deadline_passed_in_queue
 
 Result = TypeVar("Result")
 _TURNS_IN_WINDOW = 64
+# With fewer batches in a window, more than 5 % of what is run is padding.
+_BATCHES_IN_WINDOW = 16
 
 
 class Lane(IntEnum):
@@ -71,7 +73,8 @@ class BatchLimits:
 
     Attributes:
         batch_tokens: padded cost of one batch, longest item x items. One item that is longer still makes a batch of its own.
-        window_tokens: how much bulk work is sorted by length at a time. Larger pads less; smaller lets new work in sooner.
+        window_tokens: how much bulk work is sorted by length at a time. Larger pads less; smaller lets new work in sooner. Several
+            organisations that wait share it, down to sixteen batches.
         queue_tokens: what may wait in each lane before new work is refused; see `BatchQueue.excess`.
     """
 
@@ -85,12 +88,15 @@ class _LaneQueue(Generic[Result]):
     """Waiting items by organisation, and the window that is being cut into batches (sorted, longest last).
 
     Attributes:
+        window_tokens: the window of one organisation alone.
+        least_window_tokens: the window of many.
         tokens: what the items cost, and what is held for items to come.
         shares: the same by organisation; who has nothing is not in it.
         credits: tokens that an organisation whose turn it was could not use.
     """
 
     window_tokens: int
+    least_window_tokens: int
     tokens: int = 0
     shares: Counter[str] = field(default_factory=Counter)
     credits: Counter[str] = field(default_factory=Counter)
@@ -111,11 +117,14 @@ class _LaneQueue(Generic[Result]):
     def refill(self) -> None:
         """Draw the next window, as many tokens of each organisation in turn, so that a large queue cannot hold a small one up.
 
+        The more of them wait, the smaller the window is: somebody new waits until it is run.
+
         Source: deficit round robin, Shreedhar and Varghese 1996.
         """
-        turn_tokens = max(1, self.window_tokens // _TURNS_IN_WINDOW)
+        window_tokens = max(self.least_window_tokens, self.window_tokens // max(1, len(self.by_organisation)))
+        turn_tokens = max(1, window_tokens // _TURNS_IN_WINDOW)
         drawn = 0
-        while self.by_organisation and drawn < self.window_tokens:
+        while self.by_organisation and drawn < window_tokens:
             organisation_id, items = self.by_organisation.popitem(last=False)
             credit = self.credits.pop(organisation_id, 0) + turn_tokens
             while items and items[0].cost <= credit:
@@ -145,8 +154,8 @@ class BatchQueue(Generic[Result]):
         self._clock = clock
         self._observer = observer
         self._lanes: dict[Lane, _LaneQueue[Result]] = {
-            Lane.INTERACTIVE: _LaneQueue(limits.batch_tokens),
-            Lane.BULK: _LaneQueue(limits.window_tokens),
+            Lane.INTERACTIVE: _LaneQueue(limits.batch_tokens, limits.batch_tokens),
+            Lane.BULK: _LaneQueue(limits.window_tokens, min(limits.window_tokens, _BATCHES_IN_WINDOW * limits.batch_tokens)),
         }
 
     def queued_tokens(self, lane: Lane) -> int:

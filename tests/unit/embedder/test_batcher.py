@@ -233,10 +233,10 @@ async def test_a_device_that_hangs_is_taken_for_lost() -> None:
 
 
 async def test_a_slow_device_is_given_far_longer_than_its_batches_take() -> None:
-    """A batch of 60 tokens at the 5,000 a second that a model is thought to do gets 0.24 s, whatever the setting says."""
+    """A batch of 5,000 tokens at the 5,000 a second that a model is thought to do gets 20 s, whatever the setting says."""
     batcher, slow = Batcher(LIMITS, Silence(), stall_seconds=0.001), Gate()
     async with running(batcher, slow):
-        call = asyncio.create_task(submit(batcher, text(1, 60)))
+        call = asyncio.create_task(submit(batcher, text(1, 5_000)))
         await slow.entered()
         await asyncio.to_thread(threading.Event().wait, 0.05)
         slow.open()

@@ -90,6 +90,25 @@ async def test_organisations_take_turns_however_much_one_has_queued() -> None:
     assert sorted(first + second) == ["large", "large", "small", "small"]
 
 
+async def test_somebody_new_waits_for_less_the_more_organisations_share_the_model() -> None:
+    def tokens_before_somebody_new(organisations: str) -> int:
+        bench = Bench(BatchLimits(batch_tokens=20, window_tokens=2_000, queue_tokens=10**6))
+        for organisation in organisations:
+            bench.add(*[10] * 500, organisation=organisation)
+        bench.queue.next_batch()
+        bench.add(10, organisation="new")
+        before = 0
+        for batch in iter(bench.queue.next_batch, []):
+            if any(item.organisation_id == "new" for item in batch):
+                break
+            before += sum(item.cost for item in batch)
+        return before
+
+    alone, two, many = (tokens_before_somebody_new(organisations) for organisations in ("a", "ab", "abcdefgh"))
+    assert alone > 1.8 * two
+    assert two > 2.5 * many >= 16 * 20
+
+
 async def test_a_text_whose_caller_left_is_dropped_and_counted(bench: Bench) -> None:
     left, stays = bench.add(10, 10)
     left.future.cancel()
