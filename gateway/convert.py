@@ -13,7 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from gateway.domain.collections import Collection, CollectionSettings
 from gateway.domain.documents import DeletionReceipt, Document, DocumentState, Page
 from gateway.domain.filters import AllOf, AnyOf, Comparison, Filter, NoneOf, Operator
-from gateway.domain.jobs import Job, JobFailure, JobState
+from gateway.domain.jobs import Job, JobDocument, JobDocumentState, JobFailure, JobKind, JobState, JobStep
 from gateway.domain.passages import Passage
 from gateway.domain.reconcile import DriftCount, ReconcileReport, ReconcileStage
 from gateway.domain.search import Candidate, Candidates
@@ -141,12 +141,14 @@ def to_job(message: jobs_pb2.Job) -> Job:
     return Job(
         job_id=message.job_id,
         collection_id=message.collection_id,
-        kind=_label(jobs_pb2.JobKind.Name(message.kind), "JOB_KIND_"),
+        kind=JobKind(_label(jobs_pb2.JobKind.Name(message.kind), "JOB_KIND_")),
         state=JobState(_label(jobs_pb2.JobState.Name(message.state), "JOB_STATE_")),
         stage=_label(jobs_pb2.TaskStage.Name(message.stage), "TASK_STAGE_"),
+        steps=[_to_step(step) for step in message.steps],
         total=message.total_count,
         done=message.done_count,
         failed=message.failed_count,
+        cancelled=message.cancelled_count,
         embedded=message.embedded_count,
         reused=message.reused_count,
         passages=message.passage_count,
@@ -155,6 +157,47 @@ def to_job(message: jobs_pb2.Job) -> Job:
         create_time=to_time(message.create_time, present=message.HasField("create_time")),
         end_time=to_time(message.end_time, present=message.HasField("end_time")),
     )
+
+
+def _to_step(message: jobs_pb2.JobStep) -> JobStep:
+    return JobStep(
+        step=_label(jobs_pb2.Step.Name(message.step), "STEP_"),
+        waiting=message.waiting_count,
+        running=message.running_count,
+        done=message.done_count,
+        failed=message.failed_count,
+        work_seconds=to_milliseconds(message.work) / 1000,
+        begin_time=to_time(message.begin_time, present=message.HasField("begin_time")),
+        end_time=to_time(message.end_time, present=message.HasField("end_time")),
+    )
+
+
+def to_job_document(message: jobs_pb2.JobDocument) -> JobDocument:
+    return JobDocument(
+        document_id=message.document_id,
+        document_name=message.document_name,
+        external_id=message.external_id,
+        state=JobDocumentState(_label(jobs_pb2.TaskState.Name(message.state), "TASK_STATE_")),
+        stage=_label(jobs_pb2.TaskStage.Name(message.stage), "TASK_STAGE_"),
+        reason=message.reason,
+        message=message.message,
+        embedded=message.embedded_count,
+        reused=message.reused_count,
+        start_time=to_time(message.start_time, present=message.HasField("start_time")),
+        end_time=to_time(message.end_time, present=message.HasField("end_time")),
+    )
+
+
+def from_job_state(state: JobState | None) -> jobs_pb2.JobState.ValueType:
+    return jobs_pb2.JobState.Value(f"JOB_STATE_{state or 'UNSPECIFIED'}")
+
+
+def from_job_kind(kind: JobKind | None) -> jobs_pb2.JobKind.ValueType:
+    return jobs_pb2.JobKind.Value(f"JOB_KIND_{kind or 'UNSPECIFIED'}")
+
+
+def from_job_document_state(state: JobDocumentState | None) -> jobs_pb2.TaskState.ValueType:
+    return jobs_pb2.TaskState.Value(f"TASK_STATE_{state or 'UNSPECIFIED'}")
 
 
 def _to_failure(message: jobs_pb2.TaskFailure) -> JobFailure:

@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator
 import grpc
 
 from gateway.adapters.peers import calling
-from gateway.convert import to_job
-from gateway.domain.jobs import Job
+from gateway.convert import from_job_document_state, from_job_kind, from_job_state, to_job, to_job_document
+from gateway.domain.jobs import Job, JobDocument, JobDocumentState, JobFilter
 from gateway.domain.listing import Listing, PageRequest
 from lectern.ingestor.v1 import jobs_pb2 as pb
 from lectern.ingestor.v1.jobs_pb2_grpc import JobServiceStub
@@ -26,11 +26,25 @@ class IngestorJobs:
         with calling("ingestor"):
             return to_job((await self._stub.GetJob(pb.GetJobRequest(job_id=job_id), timeout=self._timeout)).job)
 
-    async def list(self, page: PageRequest, collection: str) -> Listing[Job]:
-        request = pb.ListJobsRequest(page_size=page.size, page_token=page.token, collection=collection)
+    async def list(self, page: PageRequest, only: JobFilter) -> Listing[Job]:
+        request = pb.ListJobsRequest(
+            page_size=page.size,
+            page_token=page.token,
+            collection=only.collection,
+            state=from_job_state(only.state),
+            kind=from_job_kind(only.kind),
+        )
         with calling("ingestor"):
             response = await self._stub.ListJobs(request, timeout=self._timeout)
         return Listing([to_job(message) for message in response.jobs], response.next_page_token)
+
+    async def documents(self, job_id: str, page: PageRequest, state: JobDocumentState | None) -> Listing[JobDocument]:
+        request = pb.ListJobDocumentsRequest(
+            job_id=job_id, page_size=page.size, page_token=page.token, state=from_job_document_state(state)
+        )
+        with calling("ingestor"):
+            response = await self._stub.ListJobDocuments(request, timeout=self._timeout)
+        return Listing([to_job_document(message) for message in response.documents], response.next_page_token)
 
     async def watch(self, job_id: str) -> AsyncGenerator[Job, None]:
         call = self._stub.WatchJob(pb.WatchJobRequest(job_id=job_id), timeout=self._watch_seconds)

@@ -20,13 +20,15 @@ _HEARTBEAT: Final = b": still here\n\n"
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A named event; ``data`` is JSON on one line."""
+    """A named event; ``data`` is JSON on one line. A client that comes back sends the last ``id`` as `Last-Event-ID`."""
 
     name: str
     data: str
+    id: str = ""
 
     def encode(self) -> bytes:
-        return f"event: {self.name}\ndata: {self.data}\n\n".encode()
+        head = f"id: {self.id}\n" if self.id else ""
+        return f"{head}event: {self.name}\ndata: {self.data}\n\n".encode()
 
 
 async def begun(events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:

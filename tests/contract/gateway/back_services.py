@@ -245,6 +245,14 @@ class Jobs(jobs_pb2_grpc.JobServiceServicer):
         await self.world.called("ListJobs", request)
         return jobs_pb2.ListJobsResponse(jobs=self.world.job_states, next_page_token="more")
 
+    async def ListJobDocuments(self, request: jobs_pb2.ListJobDocumentsRequest, context: Any) -> Any:
+        await self.world.called("ListJobDocuments", request)
+        if not self.world.job_states:
+            raise not_found("job", request.job_id)
+        document = jobs_pb2.JobDocument(document_id="d", document_name="a.pdf", state=jobs_pb2.TASK_STATE_FAILED, reason="PDF_ENCRYPTED")
+        document.stage = jobs_pb2.TASK_STAGE_PARSE
+        return jobs_pb2.ListJobDocumentsResponse(documents=[document], next_page_token="more")
+
     async def WatchJob(self, request: jobs_pb2.WatchJobRequest, context: Any) -> AsyncIterator[Any]:
         await self.world.called("WatchJob", request)
         for state in self.world.job_states:

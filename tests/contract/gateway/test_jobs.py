@@ -50,6 +50,62 @@ async def test_watching_ends_with_complete(client: httpx.AsyncClient, world: Wor
     assert [(name, data["done"]) for name, data in got] == [("job", 0), ("job", 1), ("job", 2), ("complete", 2)]
 
 
+async def test_jobs_are_listed_by_state_and_kind(client: httpx.AsyncClient, world: World) -> None:
+    assert (await client.get("/api/v1/jobs?state=RUNNING&kind=PURGE")).status_code == 200
+    request = world.requests["ListJobs"][0]
+    assert (request.state, request.kind) == (jobs_pb2.JOB_STATE_RUNNING, jobs_pb2.JOB_KIND_PURGE)
+    assert (await client.get("/api/v1/jobs?state=running")).json()["reason"] == "INVALID_REQUEST"
+
+
+async def test_a_job_shows_its_steps(client: httpx.AsyncClient, world: World) -> None:
+    state = running(1)
+    step = state.steps.add(step=jobs_pb2.STEP_EMBED, waiting_count=1, running_count=2, done_count=3, failed_count=4)
+    step.work.FromMilliseconds(2500)
+    step.begin_time.FromSeconds(1)
+    world.job_states = [state]
+    assert (await client.get("/api/v1/jobs/job_1")).json()["steps"] == [
+        {
+            "step": "EMBED",
+            "waiting": 1,
+            "running": 2,
+            "done": 3,
+            "failed": 4,
+            "work_seconds": 2.5,
+            "begin_time": "1970-01-01T00:00:01Z",
+            "end_time": None,
+        }
+    ]
+
+
+async def test_a_job_lists_what_became_of_its_documents(client: httpx.AsyncClient, world: World) -> None:
+    world.job_states = [running(1)]
+    listed = (await client.get("/api/v1/jobs/job_1/documents?state=FAILED&page_size=3&page_token=t")).json()
+    assert listed["next_page_token"] == "more"
+    (document,) = listed["items"]
+    assert (document["document_id"], document["state"], document["stage"], document["reason"]) == ("d", "FAILED", "PARSE", "PDF_ENCRYPTED")
+    request = world.requests["ListJobDocuments"][0]
+    assert (request.job_id, request.state, request.page_size, request.page_token) == ("job_1", jobs_pb2.TASK_STATE_FAILED, 3, "t")
+
+
+async def test_a_watcher_that_comes_back_is_not_told_again_what_it_knows(client: httpx.AsyncClient, world: World) -> None:
+    ended = job("job_1", jobs_pb2.JOB_STATE_SUCCEEDED, total=2, done=2)
+    world.job_states = [running(1), ended]
+
+    async def watched(last: str) -> list[tuple[str, str]]:
+        async with client.stream("GET", "/api/v1/jobs/job_1/events", headers={"Last-Event-ID": last}) as response:
+            blocks = [
+                dict(line.split(": ", 1) for line in block.split("\n") if line) for block in (await response.aread()).decode().split("\n\n")
+            ]
+        return [(block["event"], block["id"]) for block in blocks if "event" in block]
+
+    (first, first_id), *rest = await watched("")
+    assert (first, [name for name, _ in rest]) == ("job", ["job", "complete"])
+    # Time alone does not make a job another one.
+    world.job_states[0].eta.FromMilliseconds(900)
+    assert await watched(first_id) == rest
+    assert await watched(rest[-1][1]) == [("job", first_id), ("complete", rest[-1][1])]
+
+
 async def test_a_job_that_does_not_exist_is_a_404_also_for_watchers(client: httpx.AsyncClient) -> None:
     response = await client.get("/api/v1/jobs/nope/events")
     assert (response.status_code, response.json()["reason"]) == (404, "JOB_NOT_FOUND")
