@@ -7,9 +7,6 @@ from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from structlog.testing import capture_logs
 
 from embedder.domain.batcher import Batcher, Embedded
 from embedder.domain.batching import BatchLimits, DropReason, Lane
@@ -322,69 +319,3 @@ class Gate(EchoEncoder):
         self._loop.call_soon_threadsafe(self._entered.set)
         assert self._opened.wait(10)
         return super().encode_core(prepared)
-
-
-Call = tuple[list[int], Lane, str]  # lengths of its texts, its lane, and what becomes of its caller
-any_call = st.tuples(
-    st.lists(st.integers(1, 70), min_size=1, max_size=12), st.sampled_from(Lane), st.sampled_from(["stay", "leave", "expire"])
-)
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    calls=st.lists(any_call, max_size=12),
-    failing=st.sets(st.integers(1, 12)),
-    losing=st.none() | st.integers(1, 12),
-    stopped=st.booleans(),
-    engines=st.sampled_from([one_engine, two_engines]),
-)
-def test_every_call_ends_and_none_gets_anothers_vector(
-    calls: list[Call], failing: set[int], losing: int | None, stopped: bool, engines: Callable[[EchoEncoder], Engines]
-) -> None:
-    """Whatever fails, leaves, expires or stops: results are the caller's own, errors are known ones, and nothing hangs."""
-
-    def misbehave(batch: Sequence[TokenIds], vectors: Vectors) -> Vectors:
-        names = {tokens[0] for tokens in batch}
-        if losing in names:
-            raise EncoderFailed("gone")
-        if names & failing:
-            raise RuntimeError("broken batch")
-        return vectors
-
-    with capture_logs():  # hundreds of tracebacks take longer than what they tell of
-        ended = asyncio.run(run_calls(calls, engines(EchoEncoder(misbehave)), stopped=stopped))
-    for name, ((lengths, _, fate), outcome) in enumerate(zip(calls, ended, strict=True), start=1):
-        if isinstance(outcome, BaseException):
-            assert isinstance(outcome, AppError) or fate == "leave"
-        else:
-            check_outcomes(name, lengths, outcome)
-
-
-def check_outcomes(name: int, lengths: list[int], outcomes: list[Embedded | AppError]) -> None:
-    for length, outcome in zip(lengths, outcomes, strict=True):
-        if isinstance(outcome, Embedded):
-            assert outcome.vector.tolist() == [name, length]
-        else:
-            assert outcome.reason in {"ENCODING_FAILED", "MODEL_STOPPED", "DEADLINE_PASSED_IN_QUEUE"}
-
-
-async def run_calls(calls: list[Call], engines: Engines, *, stopped: bool) -> list[list[Embedded | AppError] | BaseException]:
-    """Make every call at once, let those leave who will, stop the model if asked, and wait for all to end."""
-    batcher = Batcher(LIMITS, Silence())
-    run = asyncio.create_task(batcher.run(engines))
-    await asyncio.sleep(0)
-    tasks = []
-    for name, (lengths, lane, fate) in enumerate(calls, start=1):
-        texts = [text(name, length) for length in lengths]
-        seconds = 0.0 if fate == "expire" else None
-        tasks.append(asyncio.create_task(batcher.submit(texts, lane=lane, organisation_id=str(name % 3), seconds_left=seconds)))
-    await asyncio.sleep(0)
-    for task, (_, _, fate) in zip(tasks, calls, strict=True):
-        if fate == "leave":
-            task.cancel()
-    if stopped:
-        run.cancel()
-    ended = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 20)
-    run.cancel()
-    await asyncio.wait_for(asyncio.gather(run, return_exceptions=True), 20)
-    return ended
