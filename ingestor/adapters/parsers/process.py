@@ -31,7 +31,7 @@ class ProcessLimits:
 
     Attributes:
         memory_bytes: address space; a warm child with every library loaded takes about 300 MiB of it.
-        cpu_seconds: processor time for one file.
+        cpu_seconds: processor time for one file, and for each program that is run for it.
         wall_seconds: time in which one file has to be parsed.
         check_seconds: time in which one file has to be checked.
         files_per_process: after so many files a child is replaced, and before that if it grew beyond half its memory.
@@ -39,7 +39,7 @@ class ProcessLimits:
     """
 
     memory_bytes: int = 1024 * MEBIBYTE
-    cpu_seconds: int = 60
+    cpu_seconds: int = 20
     wall_seconds: float = 120.0
     check_seconds: float = 15.0
     files_per_process: int = 200
