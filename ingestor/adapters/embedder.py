@@ -109,8 +109,8 @@ class Embedder:
             response = await self._index.DeletePassages(index_pb2.DeletePassagesRequest(passage_ids=passage_ids), timeout=CALL_SECONDS)
         return Deleted(response.deleted_count, response.remaining_count)
 
-    async def delete(self, organisation_id: str, document_id: str, before_generation: int) -> Deleted:
-        request = index_pb2.DeleteDocumentRequest(document_id=document_id, before_generation=before_generation)
+    async def delete(self, organisation_id: str, document_id: str, before_generation: int, kept: Sequence[int]) -> Deleted:
+        request = index_pb2.DeleteDocumentRequest(document_id=document_id, before_generation=before_generation, keep_generations=kept)
         with _calling(organisation_id):
             response = await self._index.DeleteDocument(request, timeout=CALL_SECONDS)
         return Deleted(response.deleted_count, response.remaining_count)

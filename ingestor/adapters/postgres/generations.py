@@ -29,7 +29,8 @@ WITH overtaken AS (
 SELECT DISTINCT job_id FROM overtaken WHERE job_id IS NOT NULL
 """
 
-# Ends tasks, and says so on the documents whose newest content they carried.
+# Ends tasks, and says so on the documents whose newest content they carried. What they, and those that they had overtaken, may have
+# written to the index is purged: nobody will see it, and a retry takes a new generation.
 END_TASKS = """
 WITH ended AS (
     UPDATE library.task t
@@ -38,7 +39,14 @@ WITH ended AS (
     FROM unnest($1::bigint[], $4::text[], $5::text[]) AS f(task_id, reason, message)
     WHERE t.task_id = f.task_id AND t.state IN ('QUEUED', 'RUNNING')
         AND ($3::text IS NULL OR (t.lease_token = $3 AND t.state = 'RUNNING'))
-    RETURNING t.task_id, t.job_id, t.document_id, t.generation, t.stage, t.reason, t.message
+    RETURNING t.task_id, t.organisation_id, t.job_id, t.document_id, t.generation, t.stage, t.reason, t.message
+), abandoned AS (
+    INSERT INTO library.task (organisation_id, document_id, generation, stage, state, weight)
+    SELECT e.organisation_id, e.document_id, e.generation + 1, 'PURGE', 'QUEUED', 1
+    FROM ended e
+    WHERE e.stage IN ('INDEX', 'PUBLISH') OR (e.stage <> 'PURGE' AND EXISTS (
+        SELECT FROM library.document_generation s WHERE s.document_id = e.document_id AND s.state = 'SUPERSEDED'
+    ))
 ), marked AS (
     UPDATE library.document_generation g SET state = $2
     FROM ended e WHERE g.document_id = e.document_id AND g.generation = e.generation AND e.stage <> 'PURGE'
@@ -129,7 +137,7 @@ async def end_tasks(
     """End tasks in ``state``; only those that ``token`` holds when it is given. Rows of task_id, job_id and document_id come back."""
     rows = await connection.fetch(END_TASKS, task_ids, state, token, reasons, messages)
     await refresh_attributes(connection, [row["document_id"] for row in rows], job_id=None)
-    await notify(connection, jobs={row["job_id"] for row in rows if row["job_id"]}, taken_away=token is None)
+    await notify(connection, stages=[Stage.PURGE], jobs={row["job_id"] for row in rows if row["job_id"]}, taken_away=token is None)
     return list(rows)
 
 

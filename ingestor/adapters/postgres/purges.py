@@ -31,18 +31,23 @@ NOTE = """
 UPDATE library.task SET vector_count = greatest(vector_count, $3) WHERE task_id = $1 AND lease_token = $2 AND state = 'RUNNING'
 """
 LOCK_MINE = "SELECT vector_count FROM library.task WHERE task_id = $1 AND lease_token = $2 AND state = 'RUNNING' FOR UPDATE"
-# Generation 0 stands for all: the document is deleted. Otherwise those before it, which nobody sees any more.
-DELETE_PASSAGES = """
-WITH removed AS (
-    DELETE FROM library.passage WHERE organisation_id = $1 AND document_id = $2 AND ($3::bigint = 0 OR generation < $3) RETURNING 1
-)
+# Those that are seen, or will be when the work on them ends.
+KEPT = """
+SELECT visible_generation AS generation FROM library.document WHERE document_id = $1 AND deleted_time IS NULL
+UNION
+SELECT generation FROM library.task WHERE document_id = $1 AND stage <> 'PURGE' AND state IN ('QUEUED', 'RUNNING')
+"""
+# Generation 0 stands for all: the document is deleted. Otherwise those before it that are not kept.
+_PURGED = "($3::bigint = 0 OR (generation < $3 AND NOT generation = ANY($4::bigint[])))"
+DELETE_PASSAGES = f"""
+WITH removed AS (DELETE FROM library.passage WHERE organisation_id = $1 AND document_id = $2 AND {_PURGED} RETURNING 1)
 SELECT count(*) FROM removed
 """
 # Of a living document the newest content stays, even where it failed: it can be retried.
-DELETE_GENERATIONS = """
+DELETE_GENERATIONS = f"""
 DELETE FROM library.document_generation g USING library.document d
-WHERE g.organisation_id = $1 AND g.document_id = $2 AND d.document_id = g.document_id
-    AND ($3::bigint = 0 OR (g.generation < $3 AND g.generation <> d.content_generation))
+WHERE g.organisation_id = $1 AND g.document_id = $2 AND d.document_id = g.document_id AND {_PURGED}
+    AND ($3::bigint = 0 OR g.generation <> d.content_generation)
 RETURNING g.object_key
 """
 # Nobody can begin to use an object while its row is locked; whoever tries waits, and then finds it gone.
@@ -112,8 +117,14 @@ class PostgresPurges:
         async with self._database.connection() as connection:
             await connection.execute(NOTE, task.task_id, token, vector_count)
 
-    async def finish(self, organisation_id: str, task: Task, token: str, *, vector_count: int, remove_file: RemoveFile) -> bool:
-        scope = (organisation_id, task.document_id, task.generation)
+    async def kept(self, task: Task) -> list[int]:
+        async with self._database.connection() as connection:
+            return [row["generation"] for row in await connection.fetch(KEPT, task.document_id)]
+
+    async def finish(
+        self, organisation_id: str, task: Task, token: str, *, kept: Sequence[int], vector_count: int, remove_file: RemoveFile
+    ) -> bool:
+        scope = (organisation_id, task.document_id, task.generation, kept)
 
         async def work(connection: Connection) -> bool:
             noted = await connection.fetchval(LOCK_MINE, task.task_id, token)

@@ -26,8 +26,8 @@ class Deleted:
 
 
 class VectorRemover(Protocol):
-    async def delete(self, organisation_id: str, document_id: str, before_generation: int) -> Deleted:
-        """Remove a document's vectors: of generations before this one, or all of them for 0."""
+    async def delete(self, organisation_id: str, document_id: str, before_generation: int, kept: Sequence[int]) -> Deleted:
+        """Remove a document's vectors: of generations before this one but not of those ``kept``, or all of them for 0."""
         ...
 
     async def missing(self, organisation_id: str, passage_ids: Sequence[str]) -> set[str]:
@@ -50,7 +50,13 @@ class PurgeStore(Protocol):
         """Remember how many vectors stood before any was removed; what was noted earlier stays where it is more."""
         ...
 
-    async def finish(self, organisation_id: str, task: Task, token: str, *, vector_count: int, remove_file: RemoveFile) -> bool:
+    async def kept(self, task: Task) -> list[int]:
+        """The generations of a living document that are seen or in work. One that is neither never comes to be again."""
+        ...
+
+    async def finish(
+        self, organisation_id: str, task: Task, token: str, *, kept: Sequence[int], vector_count: int, remove_file: RemoveFile
+    ) -> bool:
         """Remove the rows, and with ``remove_file`` the files that nobody else uses; count all of it in the receipt and end the task.
 
         One transaction, in which everything can be repeated. False when ``token`` does not hold the task any more.
@@ -77,13 +83,17 @@ class PurgeStage:
     async def _purge(self, claim: Claim, task: Task) -> None:
         if not claim.holds(task):
             return
+        kept: list[int] = []
         if task.generation == 0:
             await self._store.note(task, claim.token, vector_count=await self._standing(claim, task))
-        delete = partial(self._vectors.delete, claim.organisation_id, task.document_id, task.generation)
+        else:
+            kept = await self._store.kept(task)
+        delete = partial(self._vectors.delete, claim.organisation_id, task.document_id, task.generation, kept)
         deleted = await until_there(claim, delete)
         if deleted.remaining:
             raise AppError("VECTORS_REMAIN", Status.UNAVAILABLE, "The vector index still holds what it was told to remove.")
-        await self._store.finish(claim.organisation_id, task, claim.token, vector_count=deleted.count, remove_file=self._files.remove)
+        finish = partial(self._store.finish, claim.organisation_id, task, claim.token, kept=kept)
+        await finish(vector_count=deleted.count, remove_file=self._files.remove)
         claim.done([task.task_id])
 
     async def _standing(self, claim: Claim, task: Task) -> int:
