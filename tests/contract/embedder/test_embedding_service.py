@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +106,25 @@ async def test_a_stream_answers_each_request_in_order_even_when_it_sends_more_th
     responses = [response async for response in embedding.StreamEmbedTexts(requests(), timeout=110)]
     assert [response.sequence for response in responses] == [100 + sequence for sequence in range(8)]
     assert all(response.batch.vectors.count == 20 for response in responses)
+
+
+async def test_a_stream_tells_of_each_request_where_its_time_went(embedding: EmbeddingServiceAsyncStub) -> None:
+    """One organisation may queue 10,000 tokens here and each request has 7,000: later ones wait for room, which counts as queueing."""
+
+    async def requests() -> AsyncIterator[embedding_pb2.StreamEmbedTextsRequest]:
+        for sequence in range(4):
+            batch = embedding_pb2.EmbedTextsRequest(texts=[f"{sequence} {PLANTS * 15}"] * 40, lane=embedding_pb2.LANE_BULK)
+            yield embedding_pb2.StreamEmbedTextsRequest(sequence=sequence, batch=batch)
+
+    began = time.perf_counter()
+    timings, elapsed = [], []
+    async for response in embedding.StreamEmbedTexts(requests(), timeout=110):
+        timings.append(response.batch.timings)
+        elapsed.append(time.perf_counter() - began)
+    for each, seconds in zip(timings, elapsed, strict=True):
+        assert min(each.tokenize.ToNanoseconds(), each.queue.ToNanoseconds(), each.inference.ToNanoseconds()) > 0
+        assert (each.tokenize.ToNanoseconds() + each.queue.ToNanoseconds()) / 1e9 < seconds
+    assert timings[2].queue.ToNanoseconds() / 1e9 > elapsed[0] / 2
 
 
 async def test_a_stream_with_a_bad_request_gives_what_came_before_and_then_the_reason(embedding: EmbeddingServiceAsyncStub) -> None:
