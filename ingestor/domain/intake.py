@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from ingestor.domain.archives import ARCHIVE_TYPE, unpacked
 from ingestor.domain.content import ContentStore
 from ingestor.domain.incoming import DocumentHeader, Incoming, TextEntry, check_header, from_entry, from_file, from_url
 from ingestor.domain.parsing import DocumentRejected, Parser, ParserUnavailable, SourceFile
@@ -104,7 +105,7 @@ class Intake:
         self._memory = Memory(limits.memory_bytes)
 
     async def upload(self, organisation_id: str, header: DocumentHeader, chunks: AsyncIterator[bytes]) -> Accepted:
-        """Take one document in; its bytes and its job are durable when this returns.
+        """Take one document in, or those of an archive; their bytes and their job are durable when this returns.
 
         Raises:
             AppError: COLLECTION_NOT_FOUND, DOCUMENT_TOO_LARGE, or the reason for which the parser refuses the bytes.
@@ -149,11 +150,23 @@ class Intake:
         for _ in range(_ACCEPT_ATTEMPTS):
             if not known:
                 incoming = replace(incoming, type=await check(self._parser, source))
+                if incoming.type == ARCHIVE_TYPE:
+                    return await self._take_in_archive(organisation_id, collection_id, header, source)
                 await self._content.put(organisation_id, digest, source.content)
             try:
                 return await self._store.accept(organisation_id, collection_id, [incoming])
             except ContentGone:
                 known = False
+        raise unavailable("object store")
+
+    async def _take_in_archive(self, organisation_id: str, collection_id: str, header: DocumentHeader, archive: SourceFile) -> Accepted:
+        for _ in range(_ACCEPT_ATTEMPTS):
+            members: dict[str, Incoming] = {}
+            async for incoming, content in unpacked(self._parser, archive, header):
+                await self._content.put(organisation_id, incoming.content_sha256, content)
+                members[incoming.identity] = incoming
+            with suppress(ContentGone):
+                return await self._store.accept(organisation_id, collection_id, list(members.values()))
         raise unavailable("object store")
 
     async def _entries(self, batches: AsyncIterator[Sequence[TextEntry]], take: Callable[[int], None]) -> AsyncIterator[Incoming]:

@@ -4,6 +4,7 @@ A parser turns one file into a :class:`ParsedDocument`: one text, with the place
 characters of ``ParsedDocument.text``.
 """
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -186,5 +187,13 @@ class Parser(Protocol):
         Raises:
             DocumentRejected: the file cannot be read, holds no text, or outgrew a limit.
             ParserUnavailable: no parser could run.
+        """
+        ...
+
+    def unpack(self, archive: SourceFile) -> AsyncIterator[SourceFile]:
+        """Yield the files of an archive that :meth:`check` has called ``zip``, one at a time.
+
+        Raises:
+            DocumentRejected: the archive is damaged or empty.
         """
         ...

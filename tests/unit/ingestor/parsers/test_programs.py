@@ -11,10 +11,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ingestor.adapters.parsers import formats, libreoffice
+from ingestor.adapters.parsers import libreoffice
 from ingestor.adapters.parsers.pool import ParserPool
 from ingestor.adapters.parsers.process import ProcessLimits
-from ingestor.domain.parsing import DocumentLimits, DocumentRejected, RejectionReason, SourceFile
+from ingestor.domain.parsing import TYPE_NAMES, DocumentLimits, DocumentRejected, RejectionReason, SourceFile
 from tests.unit.ingestor.parsers.bombs import png_of
 from tests.unit.ingestor.parsers.containers import compound_file, picture
 from tests.unit.ingestor.parsers.files import docx, source
@@ -145,8 +145,8 @@ async def test_a_picture_is_measured_before_it_is_decoded(tmp_path: Path) -> Non
 
 def test_libreoffice_is_asked_for_more_than_a_hundred_formats_none_of_which_has_a_parser() -> None:
     assert len(libreoffice.TARGETS) > 100
-    assert not libreoffice.TARGETS.keys() & formats.TYPE_NAMES.keys()
-    assert set(libreoffice.TARGETS.values()) <= formats.TYPE_NAMES.keys()
+    assert not libreoffice.TARGETS.keys() & TYPE_NAMES.keys()
+    assert set(libreoffice.TARGETS.values()) <= TYPE_NAMES.keys()
 
 
 @pytest.mark.skipif(shutil.which("soffice") is None, reason="LibreOffice is not installed")
