@@ -13,8 +13,8 @@ from embedder.domain.batching import Lane
 from embedder.domain.embedding import EmbeddedTexts, Model, ModelKind, ModelState, Timings, leading_elements
 from embedder.domain.encoding import Task, TokenIds
 from embedder.domain.filters import AllOf, AnyOf, Filter, NoneOf, Operator, Scope, check_size, comparison
-from embedder.domain.indexing import IndexedBatch
-from embedder.domain.passages import HeldPassage, JsonValue, Passage, PassageAttributes
+from embedder.domain.indexing import MAX_DELETED_DOCUMENTS, IndexedBatch
+from embedder.domain.passages import Deleted, Generations, HeldPassage, JsonValue, Passage, PassageAttributes
 from embedder.domain.reranking import RerankedTexts
 from embedder.domain.search import Hit, Mode, SearchRequest, SearchResult
 from lectern.embedder.v1 import embedding_pb2, index_pb2, reranking_pb2, vectors_pb2
@@ -162,6 +162,23 @@ def held_passage(held: HeldPassage) -> index_pb2.IndexedPassage:
         collection_id=held.collection_id,
         fingerprint=held.fingerprint,
     )
+
+
+def document_generations(messages: Sequence[index_pb2.DocumentGenerations]) -> dict[str, Generations]:
+    """Documents to delete some generations of.
+
+    Raises:
+        AppError: DOCUMENT_COUNT_OUT_OF_RANGE, MISSING_FIELD.
+    """
+    if not 1 <= len(messages) <= MAX_DELETED_DOCUMENTS:
+        raise errors.document_count_out_of_range(len(messages), MAX_DELETED_DOCUMENTS)
+    if not all(message.document_id for message in messages):
+        raise errors.missing_field("documents.document_id")
+    return {message.document_id: Generations(message.before_generation or None, tuple(message.keep_generations)) for message in messages}
+
+
+def deleted_document(document_id: str, deleted: Deleted) -> index_pb2.DeletedDocument:
+    return index_pb2.DeletedDocument(document_id=document_id, deleted_count=deleted.count, remaining_count=deleted.remaining)
 
 
 def search_request(message: index_pb2.SearchRequest, seconds_left: float | None) -> SearchRequest:

@@ -156,6 +156,11 @@ def services_only() -> AppError:
     return AppError("SERVICES_ONLY", Status.PERMISSION_DENIED, "Only a service may ask for what concerns every organisation.")
 
 
+def document_count_out_of_range(count: int, maximum: int) -> AppError:
+    message = f"A call deletes between 1 and {maximum} documents, not {count}. Split it."
+    return invalid_argument("DOCUMENT_COUNT_OUT_OF_RANGE", message, field="documents")
+
+
 def missing_field(field: str) -> AppError:
     return invalid_argument("MISSING_FIELD", f"{field} must be given.", field=field)
 

@@ -55,10 +55,13 @@ class MemoryIndex:
         held = self._rows(organisation_id)
         return [passage_id for passage_id in passage_ids if passage_id not in held]
 
-    async def delete_document(self, organisation_id: str, document_id: str, generations: Generations) -> Deleted:
-        rows = self._rows(organisation_id).values()
-        doomed = [row.passage for row in rows if row.passage.document_id == document_id and row.passage.generation in generations]
-        return await self.delete_passages(organisation_id, [passage.passage_id for passage in doomed])
+    async def delete_documents(self, organisation_id: str, documents: Mapping[str, Generations]) -> Mapping[str, Deleted]:
+        passages = [row.passage for row in self._rows(organisation_id).values()]
+        deleted: dict[str, Deleted] = {}
+        for document_id, generations in documents.items():
+            doomed = [each.passage_id for each in passages if each.document_id == document_id and each.generation in generations]
+            deleted[document_id] = await self.delete_passages(organisation_id, doomed)
+        return deleted
 
     async def delete_passages(self, organisation_id: str, passage_ids: Sequence[str]) -> Deleted:
         rows = self._rows(organisation_id)

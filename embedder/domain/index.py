@@ -49,8 +49,8 @@ class VectorIndex(Protocol):
         """Those of ``passage_ids`` that are not held. Sees every write that has returned."""
         ...
 
-    async def delete_document(self, organisation_id: str, document_id: str, generations: Generations) -> Deleted:
-        """Delete a document's rows of these generations, and look again."""
+    async def delete_documents(self, organisation_id: str, documents: Mapping[str, Generations]) -> Mapping[str, Deleted]:
+        """Delete documents' rows of these generations, and look again; what became of each document."""
         ...
 
     async def delete_passages(self, organisation_id: str, passage_ids: Sequence[str]) -> Deleted:

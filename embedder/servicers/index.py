@@ -12,7 +12,6 @@ from embedder import convert, errors
 from embedder.domain.encoding import EncoderSpec
 from embedder.domain.index import VectorIndex
 from embedder.domain.indexing import MAX_PASSAGE_IDS, MAX_SCAN_PASSAGES, SCAN_PASSAGES, PassageIndexer
-from embedder.domain.passages import Generations
 from embedder.domain.search import PassageSearch
 from lectern.embedder.v1 import index_pb2, index_pb2_grpc
 from shared.caller import current_caller
@@ -53,16 +52,14 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
         missing = await self._index.find_missing(current_caller().organisation_id, request.passage_ids)
         return index_pb2.FindMissingPassagesResponse(missing_passage_ids=missing)
 
-    async def DeleteDocument(
+    async def DeleteDocuments(
         self,
-        request: index_pb2.DeleteDocumentRequest,
+        request: index_pb2.DeleteDocumentsRequest,
         context: Context,
-    ) -> index_pb2.DeleteDocumentResponse:
-        if not request.document_id:
-            raise errors.missing_field("document_id")
-        generations = Generations(request.before_generation or None, tuple(request.keep_generations))
-        deleted = await self._index.delete_document(current_caller().organisation_id, request.document_id, generations)
-        return index_pb2.DeleteDocumentResponse(deleted_count=deleted.count, remaining_count=deleted.remaining)
+    ) -> index_pb2.DeleteDocumentsResponse:
+        documents = convert.document_generations(request.documents)
+        deleted = await self._index.delete_documents(current_caller().organisation_id, documents)
+        return index_pb2.DeleteDocumentsResponse(documents=[convert.deleted_document(*each) for each in deleted.items()])
 
     async def DeletePassages(
         self,

@@ -15,7 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from ingestor.domain.drift import IndexRow
 from ingestor.domain.pipeline.contexts import Window
 from ingestor.domain.pipeline.index import Attributes, StoredPassage, Written
-from ingestor.domain.pipeline.purge import Deleted
+from ingestor.domain.pipeline.purge import Deleted, Doomed
 from lectern.embedder.v1 import embedding_pb2, embedding_pb2_grpc, index_pb2, index_pb2_grpc
 from shared.caller import Caller
 from shared.errors import AppError, Status, unavailable
@@ -109,11 +109,17 @@ class Embedder:
             response = await self._index.DeletePassages(index_pb2.DeletePassagesRequest(passage_ids=passage_ids), timeout=CALL_SECONDS)
         return Deleted(response.deleted_count, response.remaining_count)
 
-    async def delete(self, organisation_id: str, document_id: str, before_generation: int, kept: Sequence[int]) -> Deleted:
-        request = index_pb2.DeleteDocumentRequest(document_id=document_id, before_generation=before_generation, keep_generations=kept)
+    async def delete(self, organisation_id: str, doomed: Sequence[Doomed]) -> Mapping[str, Deleted]:
+        documents = [
+            index_pb2.DocumentGenerations(
+                document_id=each.document_id, before_generation=each.before_generation, keep_generations=each.kept
+            )
+            for each in doomed
+        ]
         with _calling(organisation_id):
-            response = await self._index.DeleteDocument(request, timeout=CALL_SECONDS)
-        return Deleted(response.deleted_count, response.remaining_count)
+            request = index_pb2.DeleteDocumentsRequest(documents=documents)
+            response = await self._index.DeleteDocuments(request, timeout=CALL_SECONDS)
+        return {each.document_id: Deleted(each.deleted_count, each.remaining_count) for each in response.documents}
 
 
 @contextmanager

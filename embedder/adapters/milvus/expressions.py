@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from urllib.parse import quote, unquote
 
 from embedder.domain.filters import FIELDS, AllOf, AnyOf, Comparison, FieldType, Filter, NoneOf, Operator, Scope, Value
-from embedder.domain.passages import Generations
 
 # Stands for a time that the source did not give. Below every real one, and far from the end of the 64 bits.
 NO_TIME = -(2**62)
@@ -52,7 +51,11 @@ def of_organisation(organisation_id: str, *conditions: str) -> str:
 
 def of_passages(organisation_id: str, passage_ids: Sequence[str]) -> str:
     """The organisation's rows with these ids. The organisation is part of every key, which lets a store go straight to the rows."""
-    return f"row_key in {literals(row_key(organisation_id, passage_id) for passage_id in passage_ids)}"
+    return of_keys([row_key(organisation_id, passage_id) for passage_id in passage_ids])
+
+
+def of_keys(keys: Sequence[str]) -> str:
+    return f"row_key in {literals(keys)}"
 
 
 def of_scope(organisation_id: str, scope: Scope) -> str:
@@ -80,14 +83,9 @@ def of_slice(organisation_id: str, share: float, *, start: float) -> str:
     return of_organisation(organisation_id, "row_key >= {} and row_key < {}".format(*bounds))
 
 
-def of_document(organisation_id: str, document_id: str, generations: Generations) -> str:
-    """The organisation's rows of some generations of one document."""
-    conditions = [f"document_id == {literal(document_id)}"]
-    if generations.before is not None:
-        conditions.append(f"generation < {generations.before}")
-    if generations.kept:
-        conditions.append(f"generation not in {literals(generations.kept)}")
-    return of_organisation(organisation_id, *conditions)
+def of_documents(organisation_id: str, document_ids: Sequence[str], after_key: str) -> str:
+    """The organisation's rows of some documents, after a key."""
+    return of_organisation(organisation_id, f"document_id in {literals(document_ids)}", f"row_key > {literal(after_key)}")
 
 
 def following(organisation_id: str, after: str) -> str:

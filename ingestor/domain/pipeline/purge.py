@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeAlias
@@ -25,9 +26,23 @@ class Deleted:
     remaining: int
 
 
+@dataclass(frozen=True, slots=True)
+class Doomed:
+    """What of a document has to go.
+
+    Attributes:
+        before_generation: generations before this one; 0: all of them, for the document is deleted.
+        kept: but not these.
+    """
+
+    document_id: str
+    before_generation: int
+    kept: Sequence[int] = ()
+
+
 class VectorRemover(Protocol):
-    async def delete(self, organisation_id: str, document_id: str, before_generation: int, kept: Sequence[int]) -> Deleted:
-        """Remove a document's vectors: of generations before this one but not of those ``kept``, or all of them for 0."""
+    async def delete(self, organisation_id: str, doomed: Sequence[Doomed]) -> Mapping[str, Deleted]:
+        """Remove documents' vectors; what became of each document."""
         ...
 
     async def missing(self, organisation_id: str, passage_ids: Sequence[str]) -> set[str]:
@@ -78,22 +93,25 @@ class PurgeStage:
 
     async def __call__(self, claim: Claim) -> None:
         claim.enter(Step.PURGE)
-        await concurrently(partial(self._purge, claim), claim.tasks, at_most=CONCURRENT_PURGES)
+        # One document is not told to the index twice at once: what stands of it could not be said of either.
+        for tasks in _rounds(claim.held):
+            doomed = await concurrently(partial(self._doomed, claim), tasks, at_most=CONCURRENT_PURGES)
+            deleted = await until_there(claim, partial(self._vectors.delete, claim.organisation_id, doomed))
+            whole = [(task, each) for task, each in zip(tasks, doomed, strict=True) if not deleted[task.document_id].remaining]
+            await concurrently(partial(self._finish, claim, deleted), whole, at_most=CONCURRENT_PURGES)
+            if len(whole) < len(tasks):
+                raise AppError("VECTORS_REMAIN", Status.UNAVAILABLE, "The vector index still holds what it was told to remove.")
 
-    async def _purge(self, claim: Claim, task: Task) -> None:
-        if not claim.holds(task):
-            return
-        kept: list[int] = []
+    async def _doomed(self, claim: Claim, task: Task) -> Doomed:
         if task.generation == 0:
             await self._store.note(task, claim.token, vector_count=await self._standing(claim, task))
-        else:
-            kept = await self._store.kept(task)
-        delete = partial(self._vectors.delete, claim.organisation_id, task.document_id, task.generation, kept)
-        deleted = await until_there(claim, delete)
-        if deleted.remaining:
-            raise AppError("VECTORS_REMAIN", Status.UNAVAILABLE, "The vector index still holds what it was told to remove.")
-        finish = partial(self._store.finish, claim.organisation_id, task, claim.token, kept=kept)
-        await finish(vector_count=deleted.count, remove_file=self._files.remove)
+            return Doomed(task.document_id, 0)
+        return Doomed(task.document_id, task.generation, await self._store.kept(task))
+
+    async def _finish(self, claim: Claim, deleted: Mapping[str, Deleted], purged: tuple[Task, Doomed]) -> None:
+        task, doomed = purged
+        finish = partial(self._store.finish, claim.organisation_id, task, claim.token, kept=doomed.kept)
+        await finish(vector_count=deleted[task.document_id].count, remove_file=self._files.remove)
         claim.done([task.task_id])
 
     async def _standing(self, claim: Claim, task: Task) -> int:
@@ -103,3 +121,16 @@ class PurgeStage:
             last = ids[-1]
             standing += len(ids) - len(await until_there(claim, partial(self._vectors.missing, claim.organisation_id, ids)))
         return standing
+
+
+def _rounds(tasks: Sequence[Task]) -> list[list[Task]]:
+    """``tasks`` in lists in which no document comes twice."""
+    rounds: list[list[Task]] = []
+    seen: Counter[str] = Counter()
+    for task in tasks:
+        place = seen[task.document_id]
+        seen[task.document_id] += 1
+        if place == len(rounds):
+            rounds.append([])
+        rounds[place].append(task)
+    return rounds

@@ -63,9 +63,17 @@ async def test_passages_deleted_by_id_are_not_scanned_again(index: IndexServiceA
 
 async def test_generations_that_are_kept_survive_a_delete(index: IndexServiceAsyncStub) -> None:
     await write(index, *(passage(f"g{number}", generation=number) for number in (1, 2, 3)))
-    request = index_pb2.DeleteDocumentRequest(document_id="document", before_generation=3, keep_generations=[1])
-    assert (await index.DeleteDocument(request)).deleted_count == 1
+    document = index_pb2.DocumentGenerations(document_id="document", before_generation=3, keep_generations=[1])
+    (deleted,) = (await index.DeleteDocuments(index_pb2.DeleteDocumentsRequest(documents=[document]))).documents
+    assert (deleted.document_id, deleted.deleted_count, deleted.remaining_count) == ("document", 1, 0)
     assert [held.passage_id for held in await scan(index)] == ["g1", "g3"]
+
+
+@pytest.mark.parametrize("count", [0, 257])
+async def test_a_delete_of_no_or_too_many_documents_is_refused(index: IndexServiceAsyncStub, count: int) -> None:
+    documents = [index_pb2.DocumentGenerations(document_id=str(number)) for number in range(count)]
+    error = await refusal(index.DeleteDocuments(index_pb2.DeleteDocumentsRequest(documents=documents)))
+    assert (error.status, error.reason) == (Status.INVALID_ARGUMENT, "DOCUMENT_COUNT_OUT_OF_RANGE")
 
 
 async def test_a_page_larger_than_the_store_gives_is_refused(index: IndexServiceAsyncStub) -> None:

@@ -57,6 +57,12 @@ async def write_library(index: IndexServiceAsyncStub, **fields: Any) -> None:
     await write(index, [passage(name, text, document_id=name, **fields) for name, text in LIBRARY.items()])
 
 
+async def delete(index: IndexServiceAsyncStub, document_id: str, **generations: Any) -> index_pb2.DeletedDocument:
+    document = index_pb2.DocumentGenerations(document_id=document_id, **generations)
+    (deleted,) = (await index.DeleteDocuments(index_pb2.DeleteDocumentsRequest(documents=[document]))).documents
+    return deleted
+
+
 async def find(index: IndexServiceAsyncStub, query: str, **fields: Any) -> list[str]:
     known: dict[str, Any] = {"query": query, "limit": 10} | fields
     response = await index.Search(index_pb2.SearchRequest(**known))
@@ -145,21 +151,21 @@ async def test_organisations_never_see_each_other(index: IndexServiceAsyncStub) 
         assert statistics.passage_count == 0
         missing = await index.FindMissingPassages(index_pb2.FindMissingPassagesRequest(passage_ids=list(LIBRARY)))
         assert list(missing.missing_passage_ids) == list(LIBRARY)
-        deleted = await index.DeleteDocument(index_pb2.DeleteDocumentRequest(document_id="pump"))
+        deleted = await delete(index, "pump")
         assert (deleted.deleted_count, deleted.remaining_count) == (0, 0)
     assert len(await find(index, "pump")) == len(LIBRARY)
 
 
 async def test_a_deleted_document_is_invisible_at_once(index: IndexServiceAsyncStub) -> None:
     await write_library(index)
-    deleted = await index.DeleteDocument(index_pb2.DeleteDocumentRequest(document_id="pump"))
+    deleted = await delete(index, "pump")
     assert (deleted.deleted_count, deleted.remaining_count) == (1, 0)
     assert "pump" not in await find(index, "ERR-4012 pump valve")
 
 
 async def test_only_older_generations_are_deleted_when_asked(index: IndexServiceAsyncStub) -> None:
     await write(index, [passage(f"g{number}", LIBRARY["pump"], generation=number) for number in (1, 2, 3)])
-    deleted = await index.DeleteDocument(index_pb2.DeleteDocumentRequest(document_id="document", before_generation=3))
+    deleted = await delete(index, "document", before_generation=3)
     assert (deleted.deleted_count, deleted.remaining_count) == (2, 0)
     assert await find(index, "pump") == ["g3"]
 

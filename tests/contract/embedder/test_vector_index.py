@@ -120,7 +120,7 @@ async def test_organisations_with_the_same_ids_never_meet(index: VectorIndex, or
     assert (await index.fetch_vectors(other, ["p", "mine"]))["p"].tolist() == [0, 1, 0, 0]
     assert await index.find_missing(other, ["p", "mine"]) == ["mine"]
     assert await index.sample_terms(other, 10) == ["valv"]
-    assert await index.delete_document(other, "document", ALL) == Deleted(1, 0)
+    assert await index.delete_documents(other, {"document": ALL}) == {"document": Deleted(1, 0)}
     assert (await index.count(organisation, None), await index.count(other, None)) == (2, 0)
 
 
@@ -132,22 +132,30 @@ async def test_missing_passages_are_told_in_the_order_asked(index: VectorIndex, 
 
 async def test_a_deleted_document_is_gone_at_once_and_others_stay(index: VectorIndex, organisation: str) -> None:
     await index.upsert(organisation, [row("a", document_id="one"), row("b", document_id="one"), row("c", document_id="two")])
-    assert await index.delete_document(organisation, "one", ALL) == Deleted(2, 0)
+    assert await index.delete_documents(organisation, {"one": ALL}) == {"one": Deleted(2, 0)}
     assert await nearest(index, organisation) == {"c"}
     assert await index.find_missing(organisation, ["a", "b", "c"]) == ["a", "b"]
-    assert await index.delete_document(organisation, "one", ALL) == Deleted(0, 0)
+    assert await index.delete_documents(organisation, {"one": ALL}) == {"one": Deleted(0, 0)}
 
 
 async def test_older_generations_are_deleted_and_the_newer_stay(index: VectorIndex, organisation: str) -> None:
     await index.upsert(organisation, [row(f"g{generation}", generation=generation) for generation in (1, 2, 3)])
-    assert await index.delete_document(organisation, "document", Generations(before=3)) == Deleted(2, 0)
+    assert await index.delete_documents(organisation, {"document": Generations(before=3)}) == {"document": Deleted(2, 0)}
     assert await nearest(index, organisation) == {"g3"}
 
 
 async def test_generations_that_are_kept_stay_among_the_older(index: VectorIndex, organisation: str) -> None:
     await index.upsert(organisation, [row(f"g{generation}", generation=generation) for generation in (1, 2, 3, 4)])
-    assert await index.delete_document(organisation, "document", Generations(before=4, kept=(1, 3))) == Deleted(1, 0)
+    assert await index.delete_documents(organisation, {"document": Generations(before=4, kept=(1, 3))}) == {"document": Deleted(1, 0)}
     assert await nearest(index, organisation) == {"g1", "g3", "g4"}
+
+
+async def test_several_documents_are_deleted_at_once_and_counted_each(index: VectorIndex, organisation: str) -> None:
+    rows = [row(f"{document}{generation}", document_id=document, generation=generation) for document in "abc" for generation in (1, 2)]
+    await index.upsert(organisation, rows)
+    doomed = {"a": ALL, "b": Generations(before=2), "unknown": ALL}
+    assert await index.delete_documents(organisation, doomed) == {"a": Deleted(2, 0), "b": Deleted(1, 0), "unknown": Deleted(0, 0)}
+    assert await nearest(index, organisation) == {"b2", "c1", "c2"}
 
 
 async def test_passages_are_deleted_by_their_ids_and_others_stay(index: VectorIndex, organisation: str) -> None:
@@ -184,13 +192,13 @@ async def test_every_organisation_that_has_a_row_is_known(index: VectorIndex, or
     for each in some:
         await index.upsert(each, [row("a"), row("b")])
     assert some <= set(await index.organisations())
-    await index.delete_document(organisation, "document", ALL)
+    await index.delete_documents(organisation, {"document": ALL})
     assert organisation not in await index.organisations()
 
 
 async def test_a_passage_deleted_and_written_again_is_there(index: VectorIndex, organisation: str) -> None:
     await index.upsert(organisation, [row("p")])
-    await index.delete_document(organisation, "document", ALL)
+    await index.delete_documents(organisation, {"document": ALL})
     await index.upsert(organisation, [row("p")])
     assert await index.find_missing(organisation, ["p"]) == []
     assert await nearest(index, organisation) == {"p"}

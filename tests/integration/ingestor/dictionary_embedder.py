@@ -155,19 +155,10 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
         missing = [passage_id for passage_id in request.passage_ids if passage_id not in index.rows]
         return index_pb2.FindMissingPassagesResponse(missing_passage_ids=missing)
 
-    async def DeleteDocument(self, request: index_pb2.DeleteDocumentRequest, context: Context) -> index_pb2.DeleteDocumentResponse:
+    async def DeleteDocuments(self, request: index_pb2.DeleteDocumentsRequest, context: Context) -> index_pb2.DeleteDocumentsResponse:
         index = self._indexes.of_caller()
-        index.fail("DeleteDocument")
-        doomed = [
-            key
-            for key, row in index.rows.items()
-            if row.passage.document_id == request.document_id
-            and (not request.before_generation or row.passage.generation < request.before_generation)
-            and row.passage.generation not in request.keep_generations
-        ]
-        for key in doomed:
-            del index.rows[key]
-        return index_pb2.DeleteDocumentResponse(deleted_count=len(doomed))
+        index.fail("DeleteDocuments")
+        return index_pb2.DeleteDocumentsResponse(documents=[_delete(index, document) for document in request.documents])
 
     async def DeletePassages(self, request: index_pb2.DeletePassagesRequest, context: Context) -> index_pb2.DeletePassagesResponse:
         index = self._indexes.of_caller()
@@ -194,6 +185,19 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
         self, request: index_pb2.GetIndexStatisticsRequest, context: Context
     ) -> index_pb2.GetIndexStatisticsResponse:
         raise NotImplementedError
+
+
+def _delete(index: Index, document: index_pb2.DocumentGenerations) -> index_pb2.DeletedDocument:
+    doomed = [
+        key
+        for key, row in index.rows.items()
+        if row.passage.document_id == document.document_id
+        and (not document.before_generation or row.passage.generation < document.before_generation)
+        and row.passage.generation not in document.keep_generations
+    ]
+    for key in doomed:
+        del index.rows[key]
+    return index_pb2.DeletedDocument(document_id=document.document_id, deleted_count=len(doomed))
 
 
 def _held(passage_id: str, passage: index_pb2.Passage) -> index_pb2.IndexedPassage:

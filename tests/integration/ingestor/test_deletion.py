@@ -34,7 +34,7 @@ async def test_a_deleted_document_is_invisible_at_once_and_purged_with_a_receipt
     document = await take_in(library)
     [row] = library.index.of(document.document_id)
     # The index does not answer, so that nothing can have been purged yet.
-    library.index.failures["DeleteDocument"] = [unavailable("embedder") for _ in range(3)]
+    library.index.failures["DeleteDocuments"] = [unavailable("embedder") for _ in range(3)]
     receipt = await library.delete(document.document_id)
     assert await library.read(row.passage.passage_id) == []
     assert (await error_of(library.get(document.document_id))).reason == "DOCUMENT_NOT_FOUND"
@@ -123,7 +123,7 @@ async def test_a_purge_cannot_be_cancelled(library: Library) -> None:
 async def test_a_purge_that_the_index_refuses_is_put_aside_and_can_be_retried(library: Library) -> None:
     await library.create_collection()
     document = await take_in(library)
-    library.index.failures["DeleteDocument"] = [AppError("BROKEN", Status.INTERNAL, "no") for _ in range(3)]
+    library.index.failures["DeleteDocuments"] = [AppError("BROKEN", Status.INTERNAL, "no") for _ in range(3)]
     receipt = await library.delete(document.document_id)
     job = await library.ended(receipt.job_id)
     assert (job.state, job.failures[0].reason) == (jobs_pb2.JOB_STATE_FAILED, "QUARANTINED")

@@ -113,7 +113,7 @@ async def test_a_purge_of_replaced_content_that_was_put_aside_comes_back_and_goe
     await library.create_collection()
     first = await library.upload("The old crane.", name="crane.txt")
     await library.ended(first.job.job_id)
-    library.index.failures["DeleteDocument"] = [AppError("BROKEN", Status.INTERNAL, "no") for _ in range(3)]
+    library.index.failures["DeleteDocuments"] = [AppError("BROKEN", Status.INTERNAL, "no") for _ in range(3)]
     second = await library.upload("The new crane.", name="crane.txt")
     await library.ended(second.job.job_id)
 

@@ -11,7 +11,6 @@ from milvus_lite.search.filter import parse_expr
 
 from embedder.adapters.milvus import expressions
 from embedder.domain.filters import AllOf, AnyOf, Comparison, NoneOf, Operator, Scope, comparison
-from embedder.domain.passages import Generations
 
 anything = st.text(max_size=60) | st.sampled_from(
     ['" or organisation_id != "', "\\", '\\" or true or "', "\n", "'", "{x}", "$meta", "a/b", "%"]
@@ -47,15 +46,12 @@ def test_every_search_is_bound_to_the_organisation_whatever_the_values(
     assert len(rest) == (3 if collections else 2)
 
 
-@given(anything, anything, st.none() | st.integers(0, 2**60), st.lists(st.integers(1, 2**60), max_size=3))
-def test_every_deletion_is_bound_to_organisation_and_document(
-    organisation_id: str, document_id: str, before: int | None, kept: list[int]
-) -> None:
-    generations = Generations(before, tuple(kept))
-    first, second, *rest = conjuncts(parse_expr(expressions.of_document(organisation_id, document_id, generations)))
+@given(anything, st.lists(anything, min_size=1, max_size=4), anything)
+def test_every_deletion_is_bound_to_organisation_and_documents(organisation_id: str, document_ids: list[str], after: str) -> None:
+    first, second, third = conjuncts(parse_expr(expressions.of_documents(organisation_id, document_ids, after)))
     assert (first.left.name, first.right.value) == ("organisation_id", organisation_id)
-    assert (second.left.name, second.right.value) == ("document_id", document_id)
-    assert len(rest) == (before is not None) + bool(kept)
+    assert (second.field.name, [each.value for each in second.values.elements]) == ("document_id", document_ids)
+    assert (third.left.name, third.op, third.right.value) == ("row_key", ">", after)
 
 
 @given(anything, anything, anything)

@@ -630,8 +630,8 @@ class FindMissingPassagesResponse(_message.Message):
 Global___FindMissingPassagesResponse: _TypeAlias = FindMissingPassagesResponse  # noqa: Y015
 
 @_typing.final
-class DeleteDocumentRequest(_message.Message):
-    """Request of `DeleteDocument`."""
+class DocumentGenerations(_message.Message):
+    """Some generations of a document."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -641,10 +641,10 @@ class DeleteDocumentRequest(_message.Message):
     document_id: _builtins.str
     """The document."""
     before_generation: _builtins.int
-    """Delete only passages of generations below this one; 0: every generation."""
+    """Only generations below this one; 0: every generation."""
     @_builtins.property
     def keep_generations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Of these, generations that stay."""
+        """But not these."""
 
     def __init__(
         self,
@@ -659,16 +659,43 @@ class DeleteDocumentRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DeleteDocumentRequest: _TypeAlias = DeleteDocumentRequest  # noqa: Y015
+Global___DocumentGenerations: _TypeAlias = DocumentGenerations  # noqa: Y015
 
 @_typing.final
-class DeleteDocumentResponse(_message.Message):
-    """Response of `DeleteDocument`."""
+class DeleteDocumentsRequest(_message.Message):
+    """Request of `DeleteDocuments`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def documents(self) -> _containers.RepeatedCompositeFieldContainer[Global___DocumentGenerations]:
+        """Between 1 and 256, each document once."""
+
+    def __init__(
+        self,
+        *,
+        documents: _abc.Iterable[Global___DocumentGenerations] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteDocumentsRequest: _TypeAlias = DeleteDocumentsRequest  # noqa: Y015
+
+@_typing.final
+class DeletedDocument(_message.Message):
+    """What left the index of one document."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENT_ID_FIELD_NUMBER: _builtins.int
     DELETED_COUNT_FIELD_NUMBER: _builtins.int
     REMAINING_COUNT_FIELD_NUMBER: _builtins.int
+    document_id: _builtins.str
+    """The document."""
     deleted_count: _builtins.int
     """Rows that stood before."""
     remaining_count: _builtins.int
@@ -676,16 +703,41 @@ class DeleteDocumentResponse(_message.Message):
     def __init__(
         self,
         *,
+        document_id: _builtins.str = ...,
         deleted_count: _builtins.int = ...,
         remaining_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted_count", b"deleted_count", "remaining_count", b"remaining_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted_count", b"deleted_count", "document_id", b"document_id", "remaining_count", b"remaining_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DeleteDocumentResponse: _TypeAlias = DeleteDocumentResponse  # noqa: Y015
+Global___DeletedDocument: _TypeAlias = DeletedDocument  # noqa: Y015
+
+@_typing.final
+class DeleteDocumentsResponse(_message.Message):
+    """Response of `DeleteDocuments`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def documents(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeletedDocument]:
+        """In the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        documents: _abc.Iterable[Global___DeletedDocument] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteDocumentsResponse: _TypeAlias = DeleteDocumentsResponse  # noqa: Y015
 
 @_typing.final
 class DeletePassagesRequest(_message.Message):

@@ -50,10 +50,10 @@ class IndexServiceStub:
                 request_serializer=lectern_dot_embedder_dot_v1_dot_index__pb2.FindMissingPassagesRequest.SerializeToString,
                 response_deserializer=lectern_dot_embedder_dot_v1_dot_index__pb2.FindMissingPassagesResponse.FromString,
                 _registered_method=True)
-        self.DeleteDocument = channel.unary_unary(
-                '/lectern.embedder.v1.IndexService/DeleteDocument',
-                request_serializer=lectern_dot_embedder_dot_v1_dot_index__pb2.DeleteDocumentRequest.SerializeToString,
-                response_deserializer=lectern_dot_embedder_dot_v1_dot_index__pb2.DeleteDocumentResponse.FromString,
+        self.DeleteDocuments = channel.unary_unary(
+                '/lectern.embedder.v1.IndexService/DeleteDocuments',
+                request_serializer=lectern_dot_embedder_dot_v1_dot_index__pb2.DeleteDocumentsRequest.SerializeToString,
+                response_deserializer=lectern_dot_embedder_dot_v1_dot_index__pb2.DeleteDocumentsResponse.FromString,
                 _registered_method=True)
         self.DeletePassages = channel.unary_unary(
                 '/lectern.embedder.v1.IndexService/DeletePassages',
@@ -103,8 +103,8 @@ class IndexServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def DeleteDocument(self, request, context):
-        """Removes a document's passages, all or those of older generations, and verifies that they are gone.
+    def DeleteDocuments(self, request, context):
+        """Removes documents' passages, all or those of older generations, and verifies that they are gone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -156,10 +156,10 @@ def add_IndexServiceServicer_to_server(servicer, server):
                     request_deserializer=lectern_dot_embedder_dot_v1_dot_index__pb2.FindMissingPassagesRequest.FromString,
                     response_serializer=lectern_dot_embedder_dot_v1_dot_index__pb2.FindMissingPassagesResponse.SerializeToString,
             ),
-            'DeleteDocument': grpc.unary_unary_rpc_method_handler(
-                    servicer.DeleteDocument,
-                    request_deserializer=lectern_dot_embedder_dot_v1_dot_index__pb2.DeleteDocumentRequest.FromString,
-                    response_serializer=lectern_dot_embedder_dot_v1_dot_index__pb2.DeleteDocumentResponse.SerializeToString,
+            'DeleteDocuments': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteDocuments,
+                    request_deserializer=lectern_dot_embedder_dot_v1_dot_index__pb2.DeleteDocumentsRequest.FromString,
+                    response_serializer=lectern_dot_embedder_dot_v1_dot_index__pb2.DeleteDocumentsResponse.SerializeToString,
             ),
             'DeletePassages': grpc.unary_unary_rpc_method_handler(
                     servicer.DeletePassages,
@@ -275,7 +275,7 @@ class IndexService:
             _registered_method=True)
 
     @staticmethod
-    def DeleteDocument(request,
+    def DeleteDocuments(request,
             target,
             options=(),
             channel_credentials=None,
@@ -288,9 +288,9 @@ class IndexService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/lectern.embedder.v1.IndexService/DeleteDocument',
-            lectern_dot_embedder_dot_v1_dot_index__pb2.DeleteDocumentRequest.SerializeToString,
-            lectern_dot_embedder_dot_v1_dot_index__pb2.DeleteDocumentResponse.FromString,
+            '/lectern.embedder.v1.IndexService/DeleteDocuments',
+            lectern_dot_embedder_dot_v1_dot_index__pb2.DeleteDocumentsRequest.SerializeToString,
+            lectern_dot_embedder_dot_v1_dot_index__pb2.DeleteDocumentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

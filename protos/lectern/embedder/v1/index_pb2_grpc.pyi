@@ -41,8 +41,8 @@ class IndexServiceStub:
     """Finds passages by meaning and by words, and fuses both lists."""
     FindMissingPassages: _grpc.UnaryUnaryMultiCallable[_index_pb2.FindMissingPassagesRequest, _index_pb2.FindMissingPassagesResponse]
     """Says which of the given passages the index does not hold, by a strongly consistent read."""
-    DeleteDocument: _grpc.UnaryUnaryMultiCallable[_index_pb2.DeleteDocumentRequest, _index_pb2.DeleteDocumentResponse]
-    """Removes a document's passages, all or those of older generations, and verifies that they are gone."""
+    DeleteDocuments: _grpc.UnaryUnaryMultiCallable[_index_pb2.DeleteDocumentsRequest, _index_pb2.DeleteDocumentsResponse]
+    """Removes documents' passages, all or those of older generations, and verifies that they are gone."""
     DeletePassages: _grpc.UnaryUnaryMultiCallable[_index_pb2.DeletePassagesRequest, _index_pb2.DeletePassagesResponse]
     """Removes passages by their ids, and verifies that they are gone."""
     ScanPassages: _grpc.UnaryUnaryMultiCallable[_index_pb2.ScanPassagesRequest, _index_pb2.ScanPassagesResponse]
@@ -65,8 +65,8 @@ class IndexServiceAsyncStub(IndexServiceStub):
     """Finds passages by meaning and by words, and fuses both lists."""
     FindMissingPassages: _aio.UnaryUnaryMultiCallable[_index_pb2.FindMissingPassagesRequest, _index_pb2.FindMissingPassagesResponse]  # type: ignore[assignment]
     """Says which of the given passages the index does not hold, by a strongly consistent read."""
-    DeleteDocument: _aio.UnaryUnaryMultiCallable[_index_pb2.DeleteDocumentRequest, _index_pb2.DeleteDocumentResponse]  # type: ignore[assignment]
-    """Removes a document's passages, all or those of older generations, and verifies that they are gone."""
+    DeleteDocuments: _aio.UnaryUnaryMultiCallable[_index_pb2.DeleteDocumentsRequest, _index_pb2.DeleteDocumentsResponse]  # type: ignore[assignment]
+    """Removes documents' passages, all or those of older generations, and verifies that they are gone."""
     DeletePassages: _aio.UnaryUnaryMultiCallable[_index_pb2.DeletePassagesRequest, _index_pb2.DeletePassagesResponse]  # type: ignore[assignment]
     """Removes passages by their ids, and verifies that they are gone."""
     ScanPassages: _aio.UnaryUnaryMultiCallable[_index_pb2.ScanPassagesRequest, _index_pb2.ScanPassagesResponse]  # type: ignore[assignment]
@@ -106,12 +106,12 @@ class IndexServiceServicer(metaclass=_abc_1.ABCMeta):
         """Says which of the given passages the index does not hold, by a strongly consistent read."""
 
     @_abc_1.abstractmethod
-    def DeleteDocument(
+    def DeleteDocuments(
         self,
-        request: _index_pb2.DeleteDocumentRequest,
+        request: _index_pb2.DeleteDocumentsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_index_pb2.DeleteDocumentResponse, _abc.Awaitable[_index_pb2.DeleteDocumentResponse]]:
-        """Removes a document's passages, all or those of older generations, and verifies that they are gone."""
+    ) -> _typing.Union[_index_pb2.DeleteDocumentsResponse, _abc.Awaitable[_index_pb2.DeleteDocumentsResponse]]:
+        """Removes documents' passages, all or those of older generations, and verifies that they are gone."""
 
     @_abc_1.abstractmethod
     def DeletePassages(
