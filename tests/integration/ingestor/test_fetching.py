@@ -186,12 +186,12 @@ async def test_a_document_is_taken_in_from_its_address_and_again_only_when_it_ch
 
 async def test_an_address_that_gives_nothing_fails_the_document_with_its_reason(reaching: Library, site: Site) -> None:
     site.answers["/gone"] = reply(b"", status="410 Gone")
-    site.answers["/picture"] = reply(b"\x89PNG\r\n\x1a\n" + b"\0" * 200, "Content-Type: image/png")
+    site.answers["/music"] = reply(b"ID3\x04" + b"\0" * 200, "Content-Type: audio/mpeg")
     reasons = {}
-    for path in ("/gone", "/picture"):
+    for path in ("/gone", "/music"):
         uploaded = await reaching.upload(url=site.url(path))
         job = await reaching.ended(uploaded.job.job_id)
         reasons[path] = job.failures[0].reason
     private = await reaching.upload(url="http://10.0.0.1/")
     reasons["private"] = (await reaching.ended(private.job.job_id)).failures[0].reason
-    assert reasons == {"/gone": "SOURCE_REFUSED", "/picture": "UNSUPPORTED_TYPE", "private": "ADDRESS_REFUSED"}
+    assert reasons == {"/gone": "SOURCE_REFUSED", "/music": "UNSUPPORTED_TYPE", "private": "ADDRESS_REFUSED"}

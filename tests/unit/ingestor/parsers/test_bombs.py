@@ -37,7 +37,8 @@ class _Watched:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def pool() -> AsyncIterator[ParserPool]:
-    pool = ParserPool(DocumentLimits(), ProcessLimits(), 2)
+    # As the service has them; processor time alone would take longer where the machine does other things too.
+    pool = ParserPool(DocumentLimits(), ProcessLimits(wall_seconds=25.0), 2)
     await pool.start()
     yield pool
     await pool.close(grace_seconds=0)
