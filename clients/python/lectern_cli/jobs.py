@@ -23,6 +23,8 @@ JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="Id, as `lectern
 def list_jobs(
     *,
     collection: Annotated[str | None, typer.Option("--collection", "-c", help="Only jobs of this collection.")] = None,
+    state: Annotated[str | None, typer.Option(help="Only jobs in this state: QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Only jobs of this kind: INGEST, PURGE.")] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many to show.")] = 20,
     url: UrlOption = None,
     key: KeyOption = None,
@@ -30,7 +32,8 @@ def list_jobs(
 ) -> None:
     """List jobs, newest first."""
     with resolve(url, key).open() as client:
-        found = list(islice(client.jobs.list(collection=collection), limit))
+        jobs = client.jobs.list(collection=collection, state=state and state.upper(), kind=kind and kind.upper())
+        found = list(islice(jobs, limit))
     if as_json:
         print_models(found)
         return
@@ -40,9 +43,29 @@ def list_jobs(
 
 @app.command("show")
 def show(job: JobArgument, *, url: UrlOption = None, key: KeyOption = None, as_json: JsonOption = False) -> None:
-    """Show one job and what failed in it."""
+    """Show one job, its steps and what failed in it."""
     with resolve(url, key).open() as client:
         _print_job(client.jobs.get(job), as_json=as_json)
+
+
+@app.command("documents")
+def documents(
+    job: JobArgument,
+    *,
+    state: Annotated[str | None, typer.Option(help="Only documents in this state: SUCCEEDED, FAILED, QUARANTINED, RUNNING, …")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many to show.")] = 100,
+    url: UrlOption = None,
+    key: KeyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List what became of a job's documents."""
+    with resolve(url, key).open() as client:
+        found = list(islice(client.jobs.documents(job, state=state and state.upper()), limit))
+    if as_json:
+        print_models(found)
+        return
+    rows = [(d.external_id or d.document_name, d.state, d.stage, d.embedded, d.reused, d.reason, d.document_id) for d in found]
+    print_table(("name", "state", "stage", "embedded", "reused", "reason", "document"), rows, empty="There is no such document.")
 
 
 @app.command("watch")
@@ -76,5 +99,10 @@ def _print_job(job: Job, *, as_json: bool) -> None:
         return
     work = f"{job.embedded} texts embedded, {job.reused} vectors taken over"
     out.print(f"{job.id}: {job.state}, {job.done} of {job.total} done, {job.failed} failed; {work}.", markup=False)
+    for step in job.steps:
+        counts = f"{step.done} done, {step.running} running, {step.waiting} waiting, {step.failed} failed"
+        out.print(f"  {step.step.lower():<8} {step.work_seconds:8.2f} s  {counts}", markup=False)
+    if job.eta_seconds is not None:
+        out.print(f"  about {job.eta_seconds:.0f} s left", markup=False)
     for failure in job.failures:
         out.print(f"  {plain(failure.document_name)}: {failure.reason}: {plain(failure.message)}", markup=False)

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from lectern_cli.output import plain
 
@@ -19,7 +29,8 @@ if TYPE_CHECKING:
 _LINE_SECONDS = 5.0
 
 
-def _bars(console: Console) -> Progress:
+def _bars(console: Console, left: ProgressColumn) -> Progress:
+    """Bars whose column ``left`` says how long it will still take."""
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description:<9}"),
@@ -27,7 +38,7 @@ def _bars(console: Console) -> Progress:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
-        TimeRemainingColumn(),
+        left,
         TextColumn("[dim]{task.fields[note]}"),
         console=console,
         transient=True,
@@ -38,7 +49,7 @@ class BarProgress:
     """Two bars, for uploading and for indexing. Use as a context manager."""
 
     def __init__(self, console: Console, total: int) -> None:
-        self._bars = _bars(console)
+        self._bars = _bars(console, TimeRemainingColumn())
         self._uploading = self._bars.add_task("Uploading", total=total, note="")
         self._indexing = self._bars.add_task("Indexing", total=total, note="")
         self._failed = 0
@@ -99,8 +110,9 @@ class BatchBar:
     def __init__(self, console: Console, name: str) -> None:
         self._console = console
         self._name = name
-        self._bars = _bars(console) if console.is_terminal else None
-        self._task = self._bars.add_task("Indexing", total=None, note="") if self._bars else None
+        # The server measures its throughput; what a bar can tell from its own steps is less.
+        self._bars = _bars(console, TextColumn("{task.fields[left]}")) if console.is_terminal else None
+        self._task = self._bars.add_task("Indexing", total=None, note="", left=_left(None)) if self._bars else None
         self._said = 0.0
 
     def __enter__(self) -> Self:
@@ -116,17 +128,23 @@ class BatchBar:
         """Bring the display up to date."""
         if self._bars is not None and self._task is not None:
             note = f"{job.failed} failed" if job.failed else (job.stage or "").lower()
-            self._bars.update(self._task, completed=job.done, total=job.total, note=note)
+            self._bars.update(self._task, completed=job.done, total=job.total, note=note, left=_left(job.eta_seconds))
         elif job.ended or time.monotonic() - self._said > _LINE_SECONDS:
             self._said = time.monotonic()
-            self._console.print(f"  {escape(plain(self._name))}: indexed {job.done}/{job.total}")
+            left = "" if job.eta_seconds is None else f", {_left(job.eta_seconds)} left"
+            self._console.print(f"  {escape(plain(self._name))}: indexed {job.done}/{job.total}{left}")
+
+
+def _left(seconds: float | None) -> str:
+    """A span of time as `1:02:03`; dashes where it is not known."""
+    return "-:--:--" if seconds is None else str(timedelta(seconds=round(seconds)))
 
 
 class ReconcileBar:
     """One bar for a comparison of index and library; nothing where there is no terminal. Use as a context manager."""
 
     def __init__(self, console: Console) -> None:
-        self._bars = _bars(console) if console.is_terminal else None
+        self._bars = _bars(console, TimeRemainingColumn()) if console.is_terminal else None
         self._task = self._bars.add_task("Comparing", total=None, note="") if self._bars else None
 
     def __enter__(self) -> Self:

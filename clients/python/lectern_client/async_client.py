@@ -17,6 +17,7 @@ from lectern_client.async_transport import AsyncTransport
 from lectern_client.calls import RetryPolicy
 from lectern_client.client import DEFAULT_URL
 from lectern_client.errors import LecternError, ProtocolError
+from lectern_client.job_parts import JobDocument
 from lectern_client.models import (
     Answer,
     ApiKey,
@@ -213,16 +214,24 @@ class AsyncJobs(_Resource):
     async def get(self, job_id: str) -> Job:
         return await self._transport.send(operations.get_job(job_id))
 
-    def list(self, *, collection: str | None = None, page_size: int | None = None) -> AsyncGenerator[Job, None]:
-        return self._all(operations.list_jobs(collection, page_size))
+    def list(
+        self, *, collection: str | None = None, state: str | None = None, kind: str | None = None, page_size: int | None = None
+    ) -> AsyncGenerator[Job, None]:
+        return self._all(operations.list_jobs(collection, state, kind, page_size))
+
+    def documents(self, job_id: str, *, state: str | None = None, page_size: int | None = None) -> AsyncGenerator[JobDocument, None]:
+        """What became of its documents, in the order in which they came in."""
+        return self._all(operations.list_job_documents(job_id, state, page_size))
 
     async def watch(self, job_id: str) -> AsyncGenerator[Job, None]:
         broken_since: float | None = None
+        last_event_id = ""
         while True:
             try:
-                async with aclosing(self._transport.events(operations.watch_job(job_id))) as events:
+                async with aclosing(self._transport.events(operations.watch_job(job_id, last_event_id))) as events:
                     async for event in events:
                         broken_since = None
+                        last_event_id = event.id or last_event_id
                         job = job_event(event)
                         yield job
                         if job.ended:

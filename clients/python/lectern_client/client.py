@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from lectern_client import operations
 from lectern_client.calls import RetryPolicy
 from lectern_client.errors import LecternError, ProtocolError
+from lectern_client.job_parts import JobDocument
 from lectern_client.models import (
     Answer,
     ApiKey,
@@ -260,17 +261,25 @@ class Jobs(_Resource):
     def get(self, job_id: str) -> Job:
         return self._transport.send(operations.get_job(job_id))
 
-    def list(self, *, collection: str | None = None, page_size: int | None = None) -> Iterator[Job]:
-        """Newest first."""
-        return self._all(operations.list_jobs(collection, page_size))
+    def list(
+        self, *, collection: str | None = None, state: str | None = None, kind: str | None = None, page_size: int | None = None
+    ) -> Iterator[Job]:
+        """Newest first; of one ``collection``, in one ``state``, of one ``kind`` where they are given."""
+        return self._all(operations.list_jobs(collection, state, kind, page_size))
+
+    def documents(self, job_id: str, *, state: str | None = None, page_size: int | None = None) -> Iterator[JobDocument]:
+        """What became of its documents, in the order in which they came in."""
+        return self._all(operations.list_job_documents(job_id, state, page_size))
 
     def watch(self, job_id: str) -> Iterator[Job]:
         """The job now, after each change, and a last time when it has ended; connects again when the stream breaks for a while."""
         broken_since: float | None = None
+        last_event_id = ""
         while True:
             try:
-                for event in self._transport.events(operations.watch_job(job_id)):
+                for event in self._transport.events(operations.watch_job(job_id, last_event_id)):
                     broken_since = None
+                    last_event_id = event.id or last_event_id
                     job = job_event(event)
                     yield job
                     if job.ended:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
+
+from lectern_client.job_parts import ANSWERED, JobStep
 
 DocumentState = Literal["PROCESSING", "READY", "FAILED", "QUARANTINED", "CANCELLED"]
 JobState = Literal["QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"]
@@ -13,7 +15,7 @@ JOB_ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 
 
 class _Answered(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ANSWERED
 
 
 class Collection(_Answered):
@@ -92,6 +94,8 @@ class Job(_Answered):
     """Work that outlives the request that asked for it.
 
     Attributes:
+        steps: the steps that its documents take, in order.
+        eta_seconds: time to the end at the measured throughput; None while nothing is written yet.
         stage: the earliest stage that any unfinished document is in; None when all have ended.
         total: documents of the job; ``done`` of them have ended, ``failed`` of those badly.
         embedded: texts run through the embedding model; ``reused`` others took their vector over.
@@ -103,9 +107,11 @@ class Job(_Answered):
     collection_id: str | None = None
     kind: str = ""
     stage: str | None = None
+    steps: list[JobStep] = []
     total: int = 0
     done: int = 0
     failed: int = 0
+    cancelled: int = 0
     embedded: int = 0
     reused: int = 0
     passages: int = 0

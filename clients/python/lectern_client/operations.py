@@ -14,6 +14,7 @@ from uuid import uuid4
 from pydantic import BaseModel
 
 from lectern_client.calls import API, Call, model, ndjson, pages, part
+from lectern_client.job_parts import JobDocument
 from lectern_client.models import (
     Answer,
     ApiKey,
@@ -41,7 +42,7 @@ _UPLOAD_SECONDS = 900.0
 _ANSWER_SECONDS = 200.0
 
 
-def _list(kind: type[Listed], path: str, **query: str | int | None) -> Callable[[str], ListCall[Listed]]:
+def _list(kind: type[Listed], path: str, /, **query: str | int | None) -> Callable[[str], ListCall[Listed]]:
     """Makes the call for the page that a token names."""
 
     def parse(answer: Any) -> tuple[list[Listed], str]:
@@ -209,12 +210,17 @@ def get_job(job_id: str) -> Call[Job]:
     return Call("GET", f"{API}/jobs/{part(job_id)}", model(Job))
 
 
-def list_jobs(collection: str | None, page_size: int | None) -> Callable[[str], ListCall[Job]]:
-    return _list(Job, f"{API}/jobs", collection=collection, page_size=page_size)
+def list_jobs(collection: str | None, state: str | None, kind: str | None, page_size: int | None) -> Callable[[str], ListCall[Job]]:
+    return _list(Job, f"{API}/jobs", collection=collection, state=state, kind=kind, page_size=page_size)
 
 
-def watch_job(job_id: str) -> Call[Job]:
-    return Call("GET", f"{API}/jobs/{part(job_id)}/events", model(Job))
+def list_job_documents(job_id: str, state: str | None, page_size: int | None) -> Callable[[str], ListCall[JobDocument]]:
+    return _list(JobDocument, f"{API}/jobs/{part(job_id)}/documents", state=state, page_size=page_size)
+
+
+def watch_job(job_id: str, last_event_id: str) -> Call[Job]:
+    headers = {"last-event-id": last_event_id} if last_event_id else {}
+    return Call("GET", f"{API}/jobs/{part(job_id)}/events", model(Job), headers=headers)
 
 
 def cancel_job(job_id: str) -> Call[Job]:

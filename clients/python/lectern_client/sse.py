@@ -12,22 +12,24 @@ _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event; ``name`` is ``message`` where the server gave none."""
+    """One event; ``name`` is ``message`` where the server gave none, ``id`` the last one that it gave."""
 
     name: str
     data: str
+    id: str = ""
 
 
 class EventParser:
     """Turns the bytes of an event stream into events, however they were cut on the way.
 
-    Source: the HTML standard, "Server-sent events", section 9.2.6. Ids and retry times are not used by the protocol and are skipped.
+    Source: the HTML standard, "Server-sent events", section 9.2.6. Retry times are not used by the protocol and are skipped.
     """
 
     def __init__(self) -> None:
         self._rest = b""
         self._name = ""
         self._data: list[str] = []
+        self._id = ""
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
         """Take in ``chunk`` and give the events that it completes."""
@@ -44,7 +46,7 @@ class EventParser:
 
     def _take(self, line: str) -> Event | None:
         if not line:
-            event = Event(self._name or "message", "\n".join(self._data)) if self._data else None
+            event = Event(self._name or "message", "\n".join(self._data), self._id) if self._data else None
             self._name, self._data = "", []
             return event
         field, _, value = line.partition(":")
@@ -53,4 +55,6 @@ class EventParser:
             self._name = value
         elif field == "data":
             self._data.append(value)
+        elif field == "id":
+            self._id = value
         return None

@@ -228,6 +228,12 @@ def test_jobs_are_listed_and_steered(gateway: Gateway, lectern: Lectern) -> None
     assert "FAILED" in lectern("jobs", "list").out
     assert "b.pdf: CORRUPT_DOCUMENT: Broken." in lectern("jobs", "show", "job-1").out
     assert "CANCELLED" in lectern("jobs", "cancel", "job-1").out
+    document = {"document_id": "d-1", "document_name": "b.pdf", "state": "FAILED", "stage": "PARSE", "reason": "CORRUPT_DOCUMENT"}
+    gateway.on("GET", "/api/v1/jobs/job-1/documents", ok({"items": [document], "next_page_token": None}))
+    assert "CORRUPT_DOCUMENT" in lectern("jobs", "documents", "job-1", "--state", "failed").out
+    assert gateway.sent("GET", "/api/v1/jobs/job-1/documents")[0].path.endswith("?state=FAILED")
+    lectern("jobs", "list", "--state", "running", "--kind", "purge")
+    assert gateway.sent("GET", "/api/v1/jobs")[-1].path.endswith("?state=RUNNING&kind=PURGE")
     assert lectern("jobs", "retry", "job-1", "--json").json["state"] == "QUEUED"
 
 
@@ -237,7 +243,16 @@ def test_a_new_key_alone_goes_to_standard_output(gateway: Gateway, lectern: Lect
 
 
 COMMANDS = ("", "up", "down", "status", "logs", "doctor", "demo", "ingest", "search", "ask", "collections", "documents", "jobs", "keys")
-SUBCOMMANDS = ("collections delete", "documents list", "documents show", "jobs watch", "jobs retry", "keys create", "keys revoke")
+SUBCOMMANDS = (
+    "collections delete",
+    "documents list",
+    "documents show",
+    "jobs documents",
+    "jobs watch",
+    "jobs retry",
+    "keys create",
+    "keys revoke",
+)
 WITHOUT_JSON = ("", "logs", "demo", "documents", "jobs", "keys")
 
 

@@ -247,10 +247,11 @@ def test_watching_a_job_survives_a_stream_that_breaks(gateway: Gateway, monkeypa
     monkeypatch.setattr("lectern_client.client.WATCH_RECONNECT_SECONDS", 0.01)
     path = "/api/v1/jobs/job-1/events"
     away = events(("error", {"status": 503, "reason": "INGESTOR_UNAVAILABLE", "detail": "Away."}))
-    gateway.on("GET", path, events(("job", job("RUNNING")), cut=True), away, events(("job", job()), ("complete", job())))
+    first = Reply(200, [b"id: 7\n", *events(("job", job("RUNNING"))).chunks], {"Content-Type": "text/event-stream"}, cut=True)
+    gateway.on("GET", path, first, away, events(("job", job()), ("complete", job())))
     with connect(gateway) as lectern:
         assert [seen.state for seen in lectern.jobs.watch("job-1")] == ["RUNNING", "SUCCEEDED"]
-    assert len(gateway.requests) == 3
+    assert [request.headers.get("last-event-id") for request in gateway.requests] == [None, "7", "7"]
 
 
 def test_watching_a_job_that_does_not_exist_fails_at_once(gateway: Gateway) -> None:

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from gateway.server import create_app
 from gateway.settings import GatewaySettings
 from lectern_client import ApiError, Lectern, RetryPolicy, models
+from lectern_client.job_parts import JobDocument, JobStep
 from tests.unit.client.conftest import KEY, Gateway
 
 COLLECTION, DOCUMENT, JOB, PASSAGE, ORGANISATION, API_KEY = (
@@ -44,6 +45,7 @@ METHODS: list[Callable[[Lectern], object]] = [
     lambda lectern: lectern.documents.deletion_receipt(DOCUMENT),
     lambda lectern: lectern.jobs.get(JOB),
     lambda lectern: list(lectern.jobs.list()),
+    lambda lectern: list(lectern.jobs.documents(JOB)),
     lambda lectern: list(lectern.jobs.watch(JOB)),
     lambda lectern: lectern.jobs.cancel(JOB),
     lambda lectern: lectern.jobs.retry(JOB),
@@ -64,6 +66,8 @@ SHAPES: dict[str, type[BaseModel]] = {
     "DeletionReceipt": models.DeletionReceipt,
     "Job": models.Job,
     "JobFailure": models.JobFailure,
+    "JobStep": JobStep,
+    "JobDocument": JobDocument,
     "ReconcileReport": models.ReconcileReport,
     "DriftCount": models.DriftCount,
     "PassageInContext": models.PassageInContext,

@@ -24,7 +24,15 @@ def test_an_event_without_a_name_is_a_message_and_one_without_data_is_none() -> 
 
 
 def test_comments_and_unknown_fields_mean_nothing() -> None:
-    assert parse(b": still here\n\n: again\nid: 7\nretry: 10\nodd\nevent: a\ndata: x\n\n") == [Event("a", "x")]
+    assert parse(b": still here\n\n: again\nretry: 10\nodd\nevent: a\ndata: x\n\n") == [Event("a", "x")]
+
+
+def test_the_last_id_stays_until_another_comes() -> None:
+    assert parse(b"id: 7\ndata: x\n\ndata: y\n\nid: 8\ndata: z\n\n") == [
+        Event("message", "x", "7"),
+        Event("message", "y", "7"),
+        Event("message", "z", "8"),
+    ]
 
 
 def test_only_one_space_after_the_colon_is_left_out() -> None:
