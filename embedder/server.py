@@ -94,7 +94,7 @@ async def serve(settings: EmbedderSettings) -> AsyncIterator[RunningService]:
         failing = asyncio.create_task(_fail_with(models, server.health))
         background += [failing, asyncio.create_task(_follow_index(index, server.health))]
         await server.health.set_serving(True, EMBEDDING_SERVICE, RERANKING_SERVICE)  # noqa: FBT003  # the name says what is true
-        async with serve_tei(settings, embedder, current.checkpoint, batch_tokens=limits.batch_tokens):
+        async with serve_tei(settings, embedder, current.checkpoint, models, batch_tokens=limits.batch_tokens):
             yield RunningService(server.port, failing)
     finally:
         await server.stop()

@@ -11,8 +11,9 @@ from embedder.adapters.bearer_token import BearerToken
 from embedder.adapters.transformers.checkpoint import Checkpoint
 from embedder.adapters.transformers.token_reader import FastTokenReader
 from embedder.domain.embedding import TextEmbedder
+from embedder.domain.registry import ModelRegistry
 from embedder.domain.text_inference import TextInference
-from embedder.servicers.tei import SERVICE_NAMES, Capacity, EmbedServicer, InfoServicer, TokenizeServicer
+from embedder.servicers.tei import SERVICE_NAMES, Capacity, EmbedServicer, InfoServicer, RerankServicer, TokenizeServicer
 from embedder.settings import EmbedderSettings
 from shared.caller import Caller
 from shared.rpc.server import ServiceServer
@@ -24,14 +25,15 @@ _CALLER = Caller("tei", "service:tei")
 
 @asynccontextmanager
 async def serve_tei(
-    settings: EmbedderSettings, embedder: TextEmbedder, checkpoint: Checkpoint, *, batch_tokens: int
+    settings: EmbedderSettings, embedder: TextEmbedder, checkpoint: Checkpoint, models: ModelRegistry, *, batch_tokens: int
 ) -> AsyncIterator[None]:
     """Serve on ``settings.tei_listen`` until the context is left; without an address, do nothing.
 
     Args:
         settings: address, token and size of the queue.
-        embedder: what runs the model; warm.
-        checkpoint: the model's files, for its tokenizer.
+        embedder: what runs the current model; warm.
+        checkpoint: the current model's files, for its tokenizer.
+        models: where a reranker is found.
         batch_tokens: padded tokens in one batch.
 
     Raises:
@@ -46,6 +48,7 @@ async def serve_tei(
     capacity = Capacity(_version(), queue_tokens=settings.queue_tokens, batch_tokens=batch_tokens)
     tei_pb2_grpc.add_InfoServicer_to_server(InfoServicer(inference, capacity), server.grpc_server)
     tei_pb2_grpc.add_EmbedServicer_to_server(EmbedServicer(inference), server.grpc_server)
+    tei_pb2_grpc.add_RerankServicer_to_server(RerankServicer(models), server.grpc_server)
     tei_pb2_grpc.add_TokenizeServicer_to_server(TokenizeServicer(inference), server.grpc_server)
     await server.start(settings.tei_listen)
     try:

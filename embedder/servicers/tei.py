@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
+import numpy as np
 
 from embedder import errors
 from embedder.domain.batching import Lane
 from embedder.domain.concurrency import in_order_ahead
-from embedder.domain.embedding import MAX_TEXTS, Timings, Urgency
+from embedder.domain.embedding import MAX_TEXT_BYTES, MAX_TEXTS, Timings, Urgency, check_texts
 from embedder.domain.encoding import Task
+from embedder.domain.registry import ModelRegistry
 from embedder.domain.text_inference import Cut, TextInference, Token
 from shared.caller import current_caller
 from shared.rpc.deadline import time_remaining
@@ -26,6 +28,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 _TEXTS_AHEAD = 256
 _REQUESTS_AHEAD = 8
 _TASKS = {"query": Task.QUERY, "passage": Task.PASSAGE, "document": Task.PASSAGE}
+_DTYPES = {"fp32": "float32", "bf16": "bfloat16", "int8": "int8"}
 _CUTS = {tei_pb2.TRUNCATION_DIRECTION_RIGHT: Cut.AT_END, tei_pb2.TRUNCATION_DIRECTION_LEFT: Cut.AT_START}
 
 
@@ -49,6 +52,7 @@ class InfoServicer(tei_pb2_grpc.InfoServicer):
             version=capacity.version,
             model_id=spec.name,
             model_sha=spec.revision,
+            model_dtype=_DTYPES.get(self._inference.model.precision, ""),
             model_type=tei_pb2.MODEL_TYPE_EMBEDDING,
             max_concurrent_requests=max(1, capacity.queue_tokens // spec.max_length_tokens),
             max_input_length=spec.max_length_tokens,
@@ -103,6 +107,47 @@ class EmbedServicer(tei_pb2_grpc.EmbedServicer):
         )
         metadata = _metadata(len(text), embedded.token_count, embedded.timings, time.perf_counter() - started)
         return tei_pb2.EmbedResponse(embeddings=embedded.vector.tolist(), metadata=metadata)
+
+
+class RerankServicer(tei_pb2_grpc.RerankServicer):
+    def __init__(self, models: ModelRegistry) -> None:
+        self._models = models
+
+    async def Rerank(self, request: tei_pb2.RerankRequest, context: Context) -> tei_pb2.RerankResponse:
+        texts = list(request.texts)
+        return await self._rerank(request, texts, Urgency(Lane.INTERACTIVE, time_remaining()))
+
+    async def RerankStream(self, request_iterator: AsyncIterator[tei_pb2.RerankStreamRequest], context: Context) -> tei_pb2.RerankResponse:
+        first = tei_pb2.RerankStreamRequest()
+        texts: list[str] = []
+        size = 0
+        async for request in request_iterator:
+            first = request if not texts else first
+            texts.append(request.text)
+            size += len(request.text.encode())
+            if len(texts) > MAX_TEXTS:
+                raise errors.text_count_out_of_range(len(texts), MAX_TEXTS)
+            if size > MAX_TEXT_BYTES:
+                raise errors.texts_too_large(size, MAX_TEXT_BYTES)
+        return await self._rerank(first, texts, Urgency(Lane.BULK, time_remaining(), wait_for_room=True))
+
+    async def _rerank(
+        self, request: tei_pb2.RerankRequest | tei_pb2.RerankStreamRequest, texts: Sequence[str], urgency: Urgency
+    ) -> tei_pb2.RerankResponse:
+        started = time.perf_counter()
+        check_texts(texts)
+        organisation_id = current_caller().organisation_id
+        async with self._models.reranker("", time_remaining()) as reranker:
+            reranked = await reranker.rerank(request.query, texts, organisation_id, urgency, raw=request.raw_scores)
+        best_first = np.argsort(-reranked.scores, kind="stable").tolist()
+        characters = len(request.query) + sum(map(len, texts))
+        return tei_pb2.RerankResponse(
+            ranks=[
+                tei_pb2.Rank(index=index, text=texts[index] if request.return_text else None, score=reranked.scores[index])
+                for index in best_first
+            ],
+            metadata=_metadata(characters, reranked.token_count, reranked.timings, time.perf_counter() - started),
+        )
 
 
 class TokenizeServicer(tei_pb2_grpc.TokenizeServicer):

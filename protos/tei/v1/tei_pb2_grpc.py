@@ -424,7 +424,7 @@ class RerankServicer:
     """
 
     def Rerank(self, request, context):
-        """The texts' scores, best first. UNIMPLEMENTED when no reranker is configured.
+        """The texts' scores by the first reranker that is configured, best first. Refused when there is none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

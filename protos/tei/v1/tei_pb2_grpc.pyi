@@ -158,7 +158,7 @@ class RerankStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RerankAsyncStub: ...
     Rerank: _grpc.UnaryUnaryMultiCallable[_tei_pb2.RerankRequest, _tei_pb2.RerankResponse]
-    """The texts' scores, best first. UNIMPLEMENTED when no reranker is configured."""
+    """The texts' scores by the first reranker that is configured, best first. Refused when there is none."""
     RerankStream: _grpc.StreamUnaryMultiCallable[_tei_pb2.RerankStreamRequest, _tei_pb2.RerankResponse]
     """The same for texts that come one by one; the first request's query and flags count for all."""
 
@@ -168,7 +168,7 @@ class RerankAsyncStub(RerankStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Rerank: _aio.UnaryUnaryMultiCallable[_tei_pb2.RerankRequest, _tei_pb2.RerankResponse]  # type: ignore[assignment]
-    """The texts' scores, best first. UNIMPLEMENTED when no reranker is configured."""
+    """The texts' scores by the first reranker that is configured, best first. Refused when there is none."""
     RerankStream: _aio.StreamUnaryMultiCallable[_tei_pb2.RerankStreamRequest, _tei_pb2.RerankResponse]  # type: ignore[assignment]
     """The same for texts that come one by one; the first request's query and flags count for all."""
 
@@ -181,7 +181,7 @@ class RerankServicer(metaclass=_abc_1.ABCMeta):
         request: _tei_pb2.RerankRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tei_pb2.RerankResponse, _abc.Awaitable[_tei_pb2.RerankResponse]]:
-        """The texts' scores, best first. UNIMPLEMENTED when no reranker is configured."""
+        """The texts' scores by the first reranker that is configured, best first. Refused when there is none."""
 
     @_abc_1.abstractmethod
     def RerankStream(

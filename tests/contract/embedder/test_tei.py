@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import numpy as np
 import pytest
+import tokenizers
+import torch
+from tokenizers import processors
+from transformers import BertConfig, BertForSequenceClassification
 
 from lectern.embedder.v1 import embedding_pb2
 from lectern.embedder.v1.embedding_pb2_grpc import EmbeddingServiceStub
+from lectern.embedder.v1.reranking_pb2 import RerankTextsRequest
+from lectern.embedder.v1.reranking_pb2_grpc import RerankingServiceStub
 from shared.caller import Caller
 from shared.rpc.channel import acting_for, open_channel
 from shared.rpc.status import from_rpc_error
 from shared.vectors import unpack
 from tei.v1 import tei_pb2
-from tei.v1.tei_pb2_grpc import EmbedStub, InfoStub, TokenizeStub
+from tei.v1.tei_pb2_grpc import EmbedStub, InfoStub, RerankStub, TokenizeStub
 from tests.conftest import free_port
 from tests.contract.embedder.process import EMBEDDING_SERVICE, EmbedderProcess
+from tests.contract.embedder.tiny_models import bert
 
 if TYPE_CHECKING:
-    from tei.v1.tei_pb2_grpc import EmbedAsyncStub, InfoAsyncStub, TokenizeAsyncStub
+    from tei.v1.tei_pb2_grpc import EmbedAsyncStub, InfoAsyncStub, RerankAsyncStub, TokenizeAsyncStub
 
 TOKEN = "a token of the tests"
 TEXT = "The invoice must be paid within thirty days of delivery."
@@ -34,10 +43,34 @@ def port() -> int:
     return free_port()
 
 
+def tiny_reranker(folder: Path) -> Path:
+    """A sequence classifier of one label with random weights."""
+    tokenizer = tokenizers.Tokenizer.from_file(str(bert(folder.with_name("words")) / "tokenizer.json"))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    torch.manual_seed(3)
+    config = BertConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        pad_token_id=0,
+        initializer_range=0.5,
+    )
+    config.num_labels = 1
+    BertForSequenceClassification(config).save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
 @pytest.fixture(scope="module")
 def embedder(port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbedderProcess]:
     folder = tmp_path_factory.mktemp("embedder")
-    address = {"TEI_LISTEN": f"127.0.0.1:{port}", "TEI_TOKEN": TOKEN}
+    reranker = {"name": "tiny", "kind": "reranker", "folder": str(tiny_reranker(folder / "reranker"))}
+    address = {"TEI_LISTEN": f"127.0.0.1:{port}", "TEI_TOKEN": TOKEN, "MODELS": json.dumps([reranker])}
     started = EmbedderProcess(folder, "http://127.0.0.1:1", QUEUE_TOKENS="20000", QUERY_PREFIX="query: ", PASSAGE_PREFIX="", **address)
     try:
         started.wait_until(serving=True, service=EMBEDDING_SERVICE)
@@ -186,9 +219,40 @@ async def test_a_stream_of_texts_is_tokenised_in_order(tokenizing: TokenizeAsync
     assert [each.text for each in short] == ["short"]
 
 
+async def test_a_rerank_orders_the_texts_as_our_own_service_scores_them(channel: grpc.aio.Channel, embedder: EmbedderProcess) -> None:
+    texts = ["green plants", "the invoice must be paid", "the pump stops", "sugar"]
+    with acting_for(Caller("org", "service:test")):
+        async with open_channel(embedder.target, embedder.signer) as ours:
+            scored = await RerankingServiceStub(ours).RerankTexts(RerankTextsRequest(query="invoice", texts=texts, raw_scores=True))
+    stub: RerankAsyncStub = RerankStub(channel)
+    request = tei_pb2.RerankRequest(query="invoice", texts=texts, raw_scores=True, return_text=True)
+    ranks = (await stub.Rerank(request, metadata=KEY)).ranks
+    assert {rank.index: rank.score for rank in ranks} == pytest.approx(dict(enumerate(scored.scores)), abs=1e-4)
+    assert [rank.score for rank in ranks] == sorted((rank.score for rank in ranks), reverse=True)
+    assert [rank.text for rank in ranks] == [texts[rank.index] for rank in ranks]
+
+
+async def test_texts_that_come_one_by_one_are_ranked_by_the_first_ones_query(channel: grpc.aio.Channel) -> None:
+    texts = ["green plants", "the invoice must be paid", "the pump stops"]
+
+    async def requests(count: int) -> AsyncIterator[tei_pb2.RerankStreamRequest]:
+        for number in range(count):
+            yield tei_pb2.RerankStreamRequest(query="invoice" if number == 0 else "pump", text=texts[number % 3])
+
+    stub: RerankAsyncStub = RerankStub(channel)
+    streamed = await stub.RerankStream(requests(3), metadata=KEY)
+    whole = await stub.Rerank(tei_pb2.RerankRequest(query="invoice", texts=texts), metadata=KEY)
+    assert [rank.index for rank in streamed.ranks] == [rank.index for rank in whole.ranks]
+    assert not any(rank.HasField("text") for rank in streamed.ranks)
+    too_many = (grpc.StatusCode.INVALID_ARGUMENT, "TEXT_COUNT_OUT_OF_RANGE")
+    assert await refusal(stub.RerankStream(requests(2_049), metadata=KEY)) == too_many
+    assert await refusal(stub.RerankStream(requests(0), metadata=KEY)) == too_many
+
+
 async def test_info_describes_the_model(channel: grpc.aio.Channel) -> None:
     stub: InfoAsyncStub = InfoStub(channel)
     info = await stub.Info(tei_pb2.InfoRequest(), metadata=KEY)
     assert (info.model_id, len(info.model_sha), info.model_type) == ("minilm", 64, tei_pb2.MODEL_TYPE_EMBEDDING)
     assert (info.max_input_length, info.max_concurrent_requests, info.max_client_batch_size) == (256, 78, 2048)
+    assert info.model_dtype in {"float32", "bfloat16"}
     assert info.max_batch_tokens > 0
