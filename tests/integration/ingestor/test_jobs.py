@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from ingestor.settings import IngestorSettings
 from lectern.ingestor.v1 import documents_pb2, jobs_pb2
-from tests.integration.ingestor.library import Library, error_of
+from tests.integration.ingestor.dictionary_embedder import Indexes
+from tests.integration.ingestor.library import Library, error_of, open_library
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -138,6 +140,20 @@ async def test_nobody_sees_or_steers_anothers_job(library: Library) -> None:
         assert (await error_of(stranger.call(method, request))).reason == "JOB_NOT_FOUND"
     assert list((await stranger.call(stranger.jobs.ListJobs, jobs_pb2.ListJobsRequest())).jobs) == []
     assert (await library.ended(job_id)).state == jobs_pb2.JOB_STATE_SUCCEEDED
+
+
+async def test_work_that_was_cancelled_stops_long_before_its_lease_ends(settings: IngestorSettings, indexes: Indexes) -> None:
+    """A purge waits until no worker can still be writing: that it ends shows that the worker has stopped."""
+    patient = settings.model_copy(update={"queue": settings.queue.model_copy(update={"lease_seconds": 600.0})})
+    async with open_library(patient, indexes) as library:
+        await library.create_collection()
+        library.index.open.clear()
+        uploaded = await library.upload("Never to be written.", name="a.txt")
+        await library.index.arrived.wait()
+        await library.call(library.jobs.CancelJob, jobs_pb2.CancelJobRequest(job_id=uploaded.job.job_id))
+        receipt = await library.delete(uploaded.document.document_id)
+        assert (await library.ended(receipt.job_id)).state == jobs_pb2.JOB_STATE_SUCCEEDED
+        assert not library.index.open.is_set()
 
 
 async def test_a_job_tells_what_each_step_did_and_cost(library: Library) -> None:
