@@ -35,15 +35,17 @@ class Day:
     doomed: str = ""
     promises: Promises = field(default_factory=Promises)
     seen_wrong: list[str] = field(default_factory=list)
+    renewed_is_acknowledged: asyncio.Event = field(default_factory=asyncio.Event)
     _old: list[str] = field(default_factory=list)
     _new: list[str] = field(default_factory=list)
     _gone: list[str] = field(default_factory=list)
     _shows_new: bool = False
+    _receipt: Receipt | None = None
 
     async def begin(self) -> None:
         """Fill a library while nothing fails."""
         await self.tenant.insist(_create)
-        self.kept, self.renewed, self.doomed = [await self._upload(name, 1) for name in ("kept", "renewed", "doomed")]
+        self.kept, self.renewed, self.doomed = [await self.upload(name, 1) for name in ("kept", "renewed", "doomed")]
         await self.tenant.quiet()
         stores = await self.tenant.stores()
         passages = {one: [passage for passage in stores.passage if passage["document_id"] == one] for one in (self.renewed, self.doomed)}
@@ -52,15 +54,16 @@ class Day:
         self._new = [passage_id(self.renewed, 2, passage["ordinal"]) for passage in passages[self.renewed]]
         self._gone = [passage["passage_id"] for passage in passages[self.doomed]]
         vectors = sum(row.document_id == self.doomed for row in stores.rows)
-        self.promises.deleted[self.doomed] = Receipt(passages=len(self._gone), vectors=vectors, files=1)
+        self._receipt = Receipt(passages=len(self._gone), vectors=vectors, files=1)
         assert vectors == len(self._gone) > 1
 
     async def work(self) -> None:
         """Do everything that a failure may meet, and keep at it until each is acknowledged."""
-        await self._upload("renewed", 2)
-        await self._add_many()
-        await self._upload("fetched", 1, url=self.address)
-        await self._delete()
+        await self.upload("renewed", 2)
+        self.renewed_is_acknowledged.set()
+        await self.add_many()
+        await self.upload("fetched", 1, url=self.address)
+        await self.delete()
 
     async def end(self) -> None:
         """Wait for quiet; then every invariant holds."""
@@ -106,7 +109,8 @@ class Day:
         elif self._shows_new:
             self.seen_wrong.append("the old generation came back")
 
-    async def _upload(self, name: str, version: int, *, url: str = "") -> str:
+    async def upload(self, name: str, version: int, *, url: str = "") -> str:
+        """Send a version of a document until it is acknowledged; its id."""
         content = "" if url else text(name, version)
         address = f"{url}/{name}" if url else ""
         response = await self.tenant.insist(lambda library: library.upload(content, external_id=name, name=f"{name}.txt", url=address))
@@ -114,7 +118,8 @@ class Day:
         self.promises.texts[document_id] = text(name, version)
         return document_id
 
-    async def _add_many(self) -> None:
+    async def add_many(self) -> None:
+        """Send many short documents as one job."""
         entries = [documents_pb2.BatchEntry(external_id=f"many-{number}", text=text(f"many{number}", 1)[:90]) for number in range(BATCH)]
         await self.tenant.insist(lambda library: library.batch(entries))
         texts = {entry.external_id: entry.text for entry in entries}
@@ -123,7 +128,8 @@ class Day:
         assert len(found) == len(texts)
         self.promises.texts.update({row["document_id"]: texts[row["external_id"]] for row in found})
 
-    async def _delete(self) -> None:
+    async def delete(self) -> None:
+        """Delete the document that is to go."""
         try:
             await self.tenant.insist(lambda library: library.delete(self.doomed))
         except AppError as error:
@@ -131,6 +137,7 @@ class Day:
                 raise
             # An earlier try was carried out and its answer lost.
         del self.promises.texts[self.doomed]
+        self.promises.deleted[self.doomed] = self._receipt
 
 
 async def begun(world: World, name: str, address: str) -> Day:

@@ -77,8 +77,8 @@ FAILPOINTS = (
     Failpoint("embedder.before_upsert", "embedder.adapters.milvus.index:MilvusIndex.upsert", Moment.BEFORE),
     Failpoint("embedder.before_acknowledging", "embedder.adapters.milvus.index:MilvusIndex.upsert", Moment.AFTER),
     Failpoint("embedder.mid_stream", "embedder.domain.indexing:PassageIndexer.index_stream", Moment.AFTER_FIRST),
-    Failpoint("embedder.before_delete", "embedder.adapters.milvus.index:MilvusIndex.delete_document", Moment.BEFORE),
-    Failpoint("embedder.after_delete", "embedder.adapters.milvus.index:MilvusIndex.delete_document", Moment.AFTER),
+    Failpoint("embedder.before_delete", "embedder.adapters.milvus.index:MilvusIndex.delete_documents", Moment.BEFORE),
+    Failpoint("embedder.after_delete", "embedder.adapters.milvus.index:MilvusIndex.delete_documents", Moment.AFTER),
 )
 
 

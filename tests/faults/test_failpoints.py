@@ -11,10 +11,9 @@ from tests.faults.day import Day, begun
 from tests.faults.failpoints import FAILPOINTS, Failpoint, woven
 from tests.faults.orders import Mode
 from tests.faults.report import tried
-from tests.faults.world import LEASE_SECONDS, POLL_SECONDS, World
+from tests.faults.world import LEASE_SECONDS, World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-REACHED_SECONDS = 60.0
 RECOVERY = {
     (Mode.KILL, "ingestor"): "a new process, once the lease had run out",
     (Mode.KILL, "embedder"): "a new process, waited for",
@@ -57,7 +56,7 @@ async def test_every_step_may_fail_in_every_way(
         world.orders.give(failpoint.name, mode)
         async with day.watched():
             working = asyncio.create_task(day.work())
-            await _reached(world, failpoint)
+            await world.reached(failpoint.name)
             if mode is Mode.HANG:
                 await _thaw(world, day, failpoint, working)
             await working
@@ -75,12 +74,6 @@ async def test_every_failpoint_is_a_step_that_the_services_have() -> None:
         pass
 
 
-async def _reached(world: World, failpoint: Failpoint) -> None:
-    async with asyncio.timeout(REACHED_SECONDS):
-        while world.orders.process_that_failed_at(failpoint.name) is None:  # noqa: ASYNC110  # another process
-            await asyncio.sleep(POLL_SECONDS)
-
-
 async def _thaw(world: World, day: Day, failpoint: Failpoint, working: asyncio.Task[None]) -> None:
     """Let the frozen process go on: an ingestor when another has done its work, an embedder when leases would have run out."""
     if failpoint.service == "embedder":
@@ -90,11 +83,7 @@ async def _thaw(world: World, day: Day, failpoint: Failpoint, working: asyncio.T
     await world.start_second_ingestor()
     await working
     await day.tenant.quiet()
-    world.first.process.signal(signal.SIGCONT)
-    # While it answers these, it does with its old claims whatever it still tries to do.
-    for _ in range(30):
-        await world.tenant("waker").visible([])
-        await asyncio.sleep(POLL_SECONDS)
+    await world.thaw_first_ingestor()
 
 
 def _recovery(failpoint: Failpoint, mode: Mode) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import signal
-import subprocess
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,10 +16,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import grpc
-from pymilvus import MilvusClient
 
 from deploy.laptop.milvus import EmbeddedMilvus
 from deploy.laptop.postgres import EmbeddedPostgres
+from ingestor.adapters.embedder import Embedder
 from ingestor.migrations import FOLDER, SCHEMA
 from lectern.ingestor.v1 import passages_pb2
 from shared.errors import AppError, Status
@@ -37,8 +38,9 @@ Result = TypeVar("Result")
 LEASE_SECONDS = 3.0
 MAX_DELIVERIES = 5
 CALL_SECONDS = 6.0
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 100.0  # a frozen process that was copying rows keeps its locks until the statement's limit of 60 s
 POLL_SECONDS = 0.05
+_SCANNED_ROWS = 1000
 # What a caller tries again after: the service was away, ill, or broke.
 _PASSING = {Status.UNAVAILABLE, Status.DEADLINE_EXCEEDED, Status.RESOURCE_EXHAUSTED, Status.INTERNAL, Status.CANCELLED, Status.UNKNOWN}
 _TABLES = ("document", "document_generation", "passage", "task", "deletion_receipt", "stored_object")
@@ -66,6 +68,7 @@ class World:
     embedder: Supervised
     first: Ingestor
     second: Ingestor
+    index: Embedder
     database_url: str
     serving: list[Ingestor] = field(default_factory=list)
 
@@ -86,6 +89,33 @@ class World:
         if self.second in self.serving:
             self.serving.remove(self.second)
             await self.second.process.stop()
+
+    async def reached(self, failpoint: str) -> None:
+        """Return when a process has failed at ``failpoint``."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while self.orders.process_that_failed_at(failpoint) is None:  # noqa: ASYNC110  # another process
+                await asyncio.sleep(POLL_SECONDS)
+
+    async def thaw_first_ingestor(self) -> None:
+        """Let a frozen first ingestor go on, and give it the time to try whatever it still wants."""
+        self.first.process.signal(signal.SIGCONT)
+        waker = self.tenant("waker")
+        for _ in range(30):
+            await waker.insist(lambda library: library.read(), ingestors=[self.first])
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def start_milvus(self) -> None:
+        """Start Milvus again after it was killed."""
+        self.milvus.start()
+        await asyncio.to_thread(wait_for_port, urlsplit(self.milvus.uri).port or 0, seconds=60)
+
+    def restart_postgres(self) -> None:
+        """Have Postgres drop everything at once, as after a power cut, and start it again. Blocking: seconds."""
+        pid = self.postgres.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGQUIT)
+        self.postgres.stop()
+        self.postgres.start()
 
     async def heal(self) -> None:
         """End every fault that a test may have left behind."""
@@ -109,20 +139,31 @@ class Tenant:
     world: World
     organisation_id: str
 
-    async def insist(self, act: Callable[[Library], Awaitable[Result]], *, seconds: float = PATIENCE_SECONDS) -> Result:
-        """What ``act`` gives, asked of one ingestor after the other until it is not refused for a passing reason."""
-        async with asyncio.timeout(seconds):
-            while True:
-                for ingestor in list(self.world.serving):
-                    try:
-                        async with asyncio.timeout(CALL_SECONDS):
-                            return await act(self._library(ingestor))
-                    except TimeoutError:
-                        continue
-                    except AppError as error:
-                        if error.status not in _PASSING:
-                            raise
-                await asyncio.sleep(POLL_SECONDS)
+    async def insist(
+        self,
+        act: Callable[[Library], Awaitable[Result]],
+        *,
+        seconds: float = PATIENCE_SECONDS,
+        ingestors: Sequence[Ingestor] | None = None,
+    ) -> Result:
+        """What ``act`` gives, asked of one ingestor after the other until it is not refused for a passing reason.
+
+        Raises:
+            AppError: a reason that does not pass.
+            TimeoutError: refused for ``seconds``.
+        """
+        ends = time.monotonic() + seconds
+        while True:
+            for ingestor in ingestors or list(self.world.serving):
+                try:
+                    async with asyncio.timeout(CALL_SECONDS):
+                        return await act(self.library(ingestor))
+                except (TimeoutError, AppError) as error:
+                    if isinstance(error, AppError) and error.status not in _PASSING:
+                        raise
+                    if time.monotonic() > ends:
+                        raise TimeoutError(f"refused for {seconds:g} s, at last with {error!r}\n{self.world.logs()}") from error
+            await asyncio.sleep(POLL_SECONDS)
 
     async def visible(self, passage_ids: Sequence[str], *, seconds: float = PATIENCE_SECONDS) -> list[passages_pb2.Passage]:
         """Those of the passages that a reader may see now."""
@@ -153,23 +194,15 @@ class Tenant:
         """What the three stores hold of the organisation."""
         statements = {table: f"SELECT * FROM library.{table} WHERE organisation_id = $1" for table in _TABLES}  # noqa: S608  # named above
         tables = {table: [dict(row) for row in await self.query(all_of, self.organisation_id)] for table, all_of in statements.items()}
-        rows = await asyncio.to_thread(self._rows)
-        return Stores(**tables, rows=rows, files=stored_files(self.world.files, self.organisation_id))
+        return Stores(**tables, rows=await self._rows(), files=stored_files(self.world.files, self.organisation_id))
 
-    def _rows(self) -> list[Row]:
-        client = MilvusClient(self.world.milvus.uri)
-        try:
-            found = client.query(
-                "passages",
-                filter=f'organisation_id == "{self.organisation_id}"',
-                output_fields=["row_key", "document_id", "generation"],
-                consistency_level="Strong",
-            )
-        finally:
-            client.close()
-        return [Row(row["row_key"].rpartition("/")[2], row["document_id"], row["generation"]) for row in found]
+    async def _rows(self) -> list[Row]:
+        rows: list[Row] = []
+        while page := await self.world.index.scan(self.organisation_id, rows[-1].passage_id if rows else "", _SCANNED_ROWS):
+            rows += [Row(row.passage_id, row.document_id, row.generation) for row in page]
+        return rows
 
-    def _library(self, ingestor: Ingestor) -> Library:
+    def library(self, ingestor: Ingestor) -> Library:
         return Library(self.organisation_id, ingestor.channel, self.world.database_url, Indexes())
 
 
@@ -229,14 +262,7 @@ async def open_world(folder: Path, model: Path) -> AsyncIterator[World]:
         stack.push_async_callback(embedder.stop)
         await asyncio.gather(embedder.start(), ingestors[0].process.start())
         first, second = ingestors
+        index = Embedder(await stack.enter_async_context(open_channel(f"127.0.0.1:{embedder_port}", CallerSigner(key.encode()))))
         orders = Orders(faults)
-        yield World(folder, orders, postgres, milvus, to_postgres, to_milvus, to_embedder, embedder, first, second, database_url, [first])
-
-
-def restart_postgres_immediately(world: World) -> None:
-    """Have Postgres drop everything at once, as after a power cut, and start it again. Blocking: seconds."""
-    pid = world.postgres.pid
-    assert pid is not None
-    subprocess.run(["kill", f"-{int(signal.SIGQUIT)}", str(pid)], check=True)
-    world.postgres.stop()
-    world.postgres.start()
+        proxied = (to_postgres, to_milvus, to_embedder)
+        yield World(folder, orders, postgres, milvus, *proxied, embedder, first, second, index, database_url, [first])

@@ -32,7 +32,8 @@ UPDATE library.task SET state = 'SUCCEEDED', stage = 'PUBLISH', end_time = now()
 WHERE task_id = $1 AND lease_token = $2 AND state = 'RUNNING'
 RETURNING job_id
 """
-MARK_SUPERSEDED = "UPDATE library.document_generation SET state = 'SUPERSEDED' WHERE document_id = $1 AND generation = $2"
+# Nothing was written of it, and no purge would ever come by: the visible generation is older.
+FORGET = "DELETE FROM library.document_generation WHERE document_id = $1 AND generation = $2"
 ADVANCE = """
 UPDATE library.task
 SET stage = 'PARSE', state = 'QUEUED', weight = $3, size_bytes = $3, deliveries = 0, lease_token = NULL, lease_until = NULL
@@ -92,7 +93,7 @@ async def _end_unchanged(connection: Connection, claim: Claim, content: FetchedC
     task = content.task
     rows = await connection.fetch(END, task.task_id, claim.token)
     if rows:
-        await connection.execute(MARK_SUPERSEDED, task.document_id, task.generation)
         await connection.execute(RESTORE_VISIBLE, [task.document_id])
+        await connection.execute(FORGET, task.document_id, task.generation)
         await refresh_attributes(connection, [task.document_id], job_id=None)
     await notify(connection, jobs=[row["job_id"] for row in rows if row["job_id"]])

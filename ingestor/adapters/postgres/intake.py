@@ -14,6 +14,7 @@ from ingestor.adapters.postgres.generations import lock_documents, notify, refre
 from ingestor.domain.ids import new_id
 from ingestor.domain.incoming import Incoming, Known, Novelty, novelty
 from ingestor.domain.intake import Accepted, ContentGone
+from ingestor.domain.tasks import Stage
 
 HAS_CONTENT = """
 SELECT FROM library.document d
@@ -69,6 +70,12 @@ SET content_generation = d.visible_generation, content_sha256 = v.content_sha256
     message = ''
 FROM library.document_generation v
 WHERE d.document_id = ANY($1::text[]) AND v.document_id = d.document_id AND v.generation = d.visible_generation
+"""
+# What was on its way meanwhile is newer than the visible generation, so no publishing would ever sweep it away.
+PURGE_OVERTAKEN = """
+INSERT INTO library.task (organisation_id, document_id, generation, stage, state, weight)
+SELECT d.organisation_id, d.document_id, d.latest_generation + 1, 'PURGE', 'QUEUED', 1
+FROM library.document d WHERE d.document_id = ANY($1::text[])
 """
 INSERT_JOB = "INSERT INTO library.job (job_id, organisation_id, collection_id, kind) VALUES ($1, $2, $3, 'INGEST')"
 INSERT_TASKS = """
@@ -192,6 +199,8 @@ async def _keep(connection: Connection, organisation_id: str, job_id: str, arriv
     if restored:
         await supersede(connection, restored, "NEWER_CONTENT")
         await connection.execute(RESTORE_VISIBLE, restored)
+        await connection.execute(PURGE_OVERTAKEN, restored)
+        await notify(connection, stages=[Stage.PURGE])
     refreshed = await refresh_attributes(connection, [arrival.document_id for arrival in arrivals], job_id=job_id)
     ended = [(arrival.document_id, arrival.row["visible_generation"]) for arrival in arrivals if arrival.document_id not in refreshed]
     await connection.execute(INSERT_ENDED_TASKS, organisation_id, job_id, *_columns(ended, 2))

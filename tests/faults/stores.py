@@ -1,0 +1,16 @@
+"""Reads what Postgres holds of an organisation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ingestor.adapters.postgres.database import Database
+
+TABLES = ("document", "document_generation", "passage", "task", "deletion_receipt", "stored_object")
+ALL_OF = {table: f"SELECT * FROM library.{table} WHERE organisation_id = $1" for table in TABLES}  # noqa: S608  # names that stand above
+
+
+async def tables(database: Database, organisation_id: str) -> dict[str, list[dict[str, Any]]]:
+    """Every row of the organisation, by table."""
+    async with database.connection() as connection:
+        return {table: [dict(row) for row in await connection.fetch(statement, organisation_id)] for table, statement in ALL_OF.items()}
