@@ -11,9 +11,16 @@ import pytest
 from tests.faults.invariants import Promises, Receipt, Row, Stores, violations
 
 DOCUMENT = {
-    "document_id": "d", "identity": "i", "deleted_time": None, "visible_generation": 2, "content_generation": 2, "state": "READY", "reason": "",
-    "message": "", "passage_count": 2,
-}  # fmt: skip
+    "document_id": "d",
+    "identity": "i",
+    "deleted_time": None,
+    "visible_generation": 2,
+    "content_generation": 2,
+    "state": "READY",
+    "reason": "",
+    "message": "",
+    "passage_count": 2,
+}
 GENERATION = {"document_id": "d", "generation": 2, "state": "READY", "object_key": "k"}
 PASSAGES = [{"passage_id": f"p{place}", "document_id": "d", "generation": 2, "ordinal": place, "text": f"w{place}"} for place in range(2)]
 TASK = {"task_id": 1, "state": "SUCCEEDED", "stage": "PUBLISH", "lease_until": None}
