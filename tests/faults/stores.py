@@ -7,6 +7,7 @@ from typing import Any
 from ingestor.adapters.postgres.database import Database
 
 TABLES = ("document", "document_generation", "passage", "task", "deletion_receipt", "stored_object")
+
 ALL_OF = {table: f"SELECT * FROM library.{table} WHERE organisation_id = $1" for table in TABLES}  # noqa: S608  # names that stand above
 
 

@@ -30,6 +30,7 @@ from tests.conftest import free_port, wait_for_port
 from tests.faults.invariants import Row, Stores, stored_files
 from tests.faults.orders import Orders
 from tests.faults.proxy import Proxy, to_port, to_socket
+from tests.faults.stores import ALL_OF
 from tests.faults.supervised import Supervised
 from tests.integration.ingestor.dictionary_embedder import Indexes
 from tests.integration.ingestor.library import Library
@@ -38,12 +39,12 @@ Result = TypeVar("Result")
 LEASE_SECONDS = 3.0
 MAX_DELIVERIES = 5
 CALL_SECONDS = 6.0
-PATIENCE_SECONDS = 100.0  # a frozen process that was copying rows keeps its locks until the statement's limit of 60 s
+# A process that froze while it copied rows keeps its locks until the statement's limit, which is 60 s.
+PATIENCE_SECONDS = 100.0
 POLL_SECONDS = 0.05
 _SCANNED_ROWS = 1000
 # What a caller tries again after: the service was away, ill, or broke.
 _PASSING = {Status.UNAVAILABLE, Status.DEADLINE_EXCEEDED, Status.RESOURCE_EXHAUSTED, Status.INTERNAL, Status.CANCELLED, Status.UNKNOWN}
-_TABLES = ("document", "document_generation", "passage", "task", "deletion_receipt", "stored_object")
 
 
 @dataclass(slots=True)
@@ -192,8 +193,7 @@ class Tenant:
 
     async def stores(self) -> Stores:
         """What the three stores hold of the organisation."""
-        statements = {table: f"SELECT * FROM library.{table} WHERE organisation_id = $1" for table in _TABLES}  # noqa: S608  # named above
-        tables = {table: [dict(row) for row in await self.query(all_of, self.organisation_id)] for table, all_of in statements.items()}
+        tables = {table: [dict(row) for row in await self.query(all_of, self.organisation_id)] for table, all_of in ALL_OF.items()}
         return Stores(**tables, rows=await self._rows(), files=stored_files(self.world.files, self.organisation_id))
 
     async def _rows(self) -> list[Row]:
@@ -215,54 +215,60 @@ async def open_world(folder: Path, model: Path) -> AsyncIterator[World]:
         database_url = await asyncio.to_thread(postgres.start)
         stack.callback(postgres.stop)
         await Migrations(SCHEMA, FOLDER).upgrade(database_url)
-        milvus_port = free_port()
+        milvus_port, embedder_port = free_port(), free_port()
         milvus = EmbeddedMilvus(folder / "milvus", milvus_port, stack.enter_context((folder / "milvus.log").open("ab")))
         milvus.start()
         stack.callback(milvus.kill)
         await asyncio.to_thread(wait_for_port, milvus_port, seconds=60)
 
-        socket_folder = parse_qs(urlsplit(database_url).query)["host"][0]
-        embedder_port = free_port()
-        proxies = [Proxy(to_socket(f"{socket_folder}/.s.PGSQL.5432")), Proxy(to_port(milvus_port)), Proxy(to_port(embedder_port))]
+        [socket_folder] = parse_qs(urlsplit(database_url).query)["host"]
+        proxies = Proxy(to_socket(f"{socket_folder}/.s.PGSQL.5432")), Proxy(to_port(milvus_port)), Proxy(to_port(embedder_port))
         for proxy in proxies:
             await proxy.start()
             stack.push_async_callback(proxy.close)
-        to_postgres, to_milvus, to_embedder = proxies
 
-        faults = folder / "orders"
-        embedder_environment = {
-            "LECTERN_INTERNAL_KEY": key,
-            "LECTERN_EMBEDDER_LISTEN": f"127.0.0.1:{embedder_port}",
-            "LECTERN_EMBEDDER_MILVUS_URI": f"http://127.0.0.1:{to_milvus.port}",
-            "LECTERN_EMBEDDER_MODEL": str(model),
-            "LECTERN_EMBEDDER_ENGINE": "torch",
-            "LECTERN_EMBEDDER_THREADS": "1",
-        }
-        embedder = Supervised("embedder", ["tests.faults.process", "embedder", str(faults)], embedder_environment, folder)
+        async def channel_to(port: int) -> grpc.aio.Channel:
+            return await stack.enter_async_context(open_channel(f"127.0.0.1:{port}", CallerSigner(key.encode())))
+
+        embedder = _embedder(folder, embedder_port, model, key, milvus=proxies[1])
         ingestors = []
         for name in ("first-ingestor", "second-ingestor"):
             port = free_port()
-            ingestor_environment = {
-                "LECTERN_INTERNAL_KEY": key,
-                "LECTERN_INGESTOR_LISTEN": f"127.0.0.1:{port}",
-                "LECTERN_INGESTOR_DATABASE_URL": f"postgresql://postgres@127.0.0.1:{to_postgres.port}/postgres",
-                "LECTERN_INGESTOR_OBJECT_STORE_URL": (folder / "files").as_uri(),
-                "LECTERN_INGESTOR_EMBEDDER_TARGET": f"127.0.0.1:{to_embedder.port}",
-                "LECTERN_INGESTOR_PARSER_PROCESSES": "1",
-                "LECTERN_INGESTOR_DRAIN_SECONDS": "1",
-                "LECTERN_INGESTOR_QUEUE__LEASE_SECONDS": str(LEASE_SECONDS),
-                "LECTERN_INGESTOR_QUEUE__MAX_DELIVERIES": str(MAX_DELIVERIES),
-                "LECTERN_INGESTOR_QUEUE__POLL_SECONDS": "0.2",
-                "LECTERN_INGESTOR_FETCHING__ALLOWED_NETWORKS": '["127.0.0.0/8"]',
-            }
-            process = Supervised(name, ["tests.faults.process", "ingestor", str(faults)], ingestor_environment, folder)
-            channel = await stack.enter_async_context(open_channel(f"127.0.0.1:{port}", CallerSigner(key.encode())))
+            process = _ingestor(name, folder, port, key, postgres=proxies[0], embedder=proxies[2])
+            ingestors.append(Ingestor(process, await channel_to(port)))
             stack.push_async_callback(process.stop)
-            ingestors.append(Ingestor(process, channel))
         stack.push_async_callback(embedder.stop)
-        await asyncio.gather(embedder.start(), ingestors[0].process.start())
         first, second = ingestors
-        index = Embedder(await stack.enter_async_context(open_channel(f"127.0.0.1:{embedder_port}", CallerSigner(key.encode()))))
-        orders = Orders(faults)
-        proxied = (to_postgres, to_milvus, to_embedder)
-        yield World(folder, orders, postgres, milvus, *proxied, embedder, first, second, index, database_url, [first])
+        await asyncio.gather(embedder.start(), first.process.start())
+        index = Embedder(await channel_to(embedder_port))
+        orders = Orders(folder / "orders")
+        yield World(folder, orders, postgres, milvus, *proxies, embedder, first, second, index, database_url, [first])
+
+
+def _embedder(folder: Path, port: int, model: Path, key: str, *, milvus: Proxy) -> Supervised:
+    settings = {
+        "LECTERN_INTERNAL_KEY": key,
+        "LECTERN_EMBEDDER_LISTEN": f"127.0.0.1:{port}",
+        "LECTERN_EMBEDDER_MILVUS_URI": f"http://127.0.0.1:{milvus.port}",
+        "LECTERN_EMBEDDER_MODEL": str(model),
+        "LECTERN_EMBEDDER_ENGINE": "torch",
+        "LECTERN_EMBEDDER_THREADS": "1",
+    }
+    return Supervised("embedder", ["tests.faults.process", "embedder", str(folder / "orders")], settings, folder)
+
+
+def _ingestor(name: str, folder: Path, port: int, key: str, *, postgres: Proxy, embedder: Proxy) -> Supervised:
+    settings = {
+        "LECTERN_INTERNAL_KEY": key,
+        "LECTERN_INGESTOR_LISTEN": f"127.0.0.1:{port}",
+        "LECTERN_INGESTOR_DATABASE_URL": f"postgresql://postgres@127.0.0.1:{postgres.port}/postgres",
+        "LECTERN_INGESTOR_OBJECT_STORE_URL": (folder / "files").as_uri(),
+        "LECTERN_INGESTOR_EMBEDDER_TARGET": f"127.0.0.1:{embedder.port}",
+        "LECTERN_INGESTOR_PARSER_PROCESSES": "1",
+        "LECTERN_INGESTOR_DRAIN_SECONDS": "1",
+        "LECTERN_INGESTOR_QUEUE__LEASE_SECONDS": str(LEASE_SECONDS),
+        "LECTERN_INGESTOR_QUEUE__MAX_DELIVERIES": str(MAX_DELIVERIES),
+        "LECTERN_INGESTOR_QUEUE__POLL_SECONDS": "0.2",
+        "LECTERN_INGESTOR_FETCHING__ALLOWED_NETWORKS": '["127.0.0.0/8"]',
+    }
+    return Supervised(name, ["tests.faults.process", "ingestor", str(folder / "orders")], settings, folder)
