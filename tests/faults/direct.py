@@ -15,6 +15,7 @@ from embedder.domain.passages import Generations, IndexedPassage
 from ingestor.adapters.embedder import _requests, _to_attributes
 from ingestor.adapters.object_store import ObjectContent
 from ingestor.adapters.parsers import formats
+from ingestor.adapters.parsers.zip_archive import members
 from ingestor.adapters.postgres.collections import PostgresCollections
 from ingestor.adapters.postgres.database import Database, open_database
 from ingestor.adapters.postgres.documents import PostgresDocuments
@@ -54,6 +55,10 @@ class DirectParser:
 
     async def parse(self, source: SourceFile) -> ParsedDocument:
         return formats.parse(source, DocumentLimits())
+
+    async def unpack(self, archive: SourceFile) -> AsyncIterator[SourceFile]:
+        for file in members(archive):
+            yield file
 
 
 class DirectEmbedder:

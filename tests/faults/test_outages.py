@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.faults.report import tried
 from tests.faults.world import LEASE_SECONDS, POLL_SECONDS, World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+Outage: TypeAlias = Callable[[World], Awaitable[None]]
 PAST_THE_LEASE_SECONDS = LEASE_SECONDS * 1.5
 
 
@@ -68,7 +70,7 @@ async def the_ingestor_is_asked_to_stop(world: World) -> None:
     world.first.process.signal(signal.SIGTERM)
 
 
-OUTAGES = {
+OUTAGES: dict[Outage, str] = {
     postgres_restarts_twice: "new connections",
     postgres_is_cut_off_again_and_again: "new connections",
     postgres_falls_silent: "new connections and another delivery",
@@ -79,7 +81,7 @@ OUTAGES = {
     the_embedder_falls_silent: "a new stream with what was not acknowledged",
     the_ingestor_is_asked_to_stop: "a new process, at once",
 }
-BOUNDED = {postgres_restarts_twice, the_embedders_stream_is_cut}
+BOUNDED: set[Outage] = {postgres_restarts_twice, the_embedders_stream_is_cut}
 
 
 def outages() -> list[object]:
@@ -87,9 +89,7 @@ def outages() -> list[object]:
 
 
 @pytest.mark.parametrize("outage", outages())
-async def test_an_outage_costs_time_and_nothing_else(
-    world: World, address: str, request: pytest.FixtureRequest, outage: Callable[[World], Awaitable[None]]
-) -> None:
+async def test_an_outage_costs_time_and_nothing_else(world: World, address: str, request: pytest.FixtureRequest, outage: Outage) -> None:
     day = await begun(world, "outage", address)
     with tried(request, outage.__name__.replace("_", " "), "outage", OUTAGES[outage]):
         async with day.watched():

@@ -53,7 +53,12 @@ def test_any_history_leaves_what_callers_were_told(postgres_url: str, request: p
         database_of_its_own(postgres_url, runner) as database,
         woven(steps.reach, "ingestor"),
     ):
-        run_state_machine_as_test(lambda: LibraryMachine(runner, database, steps), settings=bounds)
+
+        class History(LibraryMachine):
+            def __init__(self) -> None:
+                super().__init__(runner, database, steps)
+
+        run_state_machine_as_test(History, settings=bounds)
 
 
 def test_bytes_that_come_back_sweep_away_what_had_overtaken_them(postgres_url: str) -> None:
