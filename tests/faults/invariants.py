@@ -137,9 +137,9 @@ def index_and_database_agree(stores: Stores, _promises: Promises) -> Iterator[st
 
 
 def nothing_is_held(stores: Stores, _promises: Promises) -> Iterator[str]:
-    """No task is unfinished and no lease is kept."""
+    """No task is unfinished and no lease runs."""
     for task in stores.task:
-        if task["state"] in {"QUEUED", "RUNNING"} or task["lease_until"] is not None:
+        if task["state"] in {"QUEUED", "RUNNING"} or task["leased"]:
             yield f"task {task['task_id']} is {task['state']} in {task['stage']}, leased until {task['lease_until']}"
 
 

@@ -23,7 +23,7 @@ DOCUMENT = {
 }
 GENERATION = {"document_id": "d", "generation": 2, "state": "READY", "object_key": "k"}
 PASSAGES = [{"passage_id": f"p{place}", "document_id": "d", "generation": 2, "ordinal": place, "text": f"w{place}"} for place in range(2)]
-TASK = {"task_id": 1, "state": "SUCCEEDED", "stage": "PUBLISH", "lease_until": None}
+TASK = {"task_id": 1, "state": "SUCCEEDED", "stage": "PUBLISH", "lease_until": None, "leased": False}
 TIME = datetime(2030, 1, 1, tzinfo=UTC)
 RECEIPT = {"document_id": "gone", "purge_verified_time": TIME, "passage_count": 3, "vector_count": 3, "file_count": 1}
 ROWS = [Row(f"p{place}", "d", 2) for place in range(2)]
@@ -54,7 +54,7 @@ def test_a_library_that_is_whole_breaks_nothing() -> None:
         ("index_and_database_agree", {"rows": [ROWS[0], Row("p1", "d", 1)]}),
         ("index_and_database_agree", {"document": [DOCUMENT | {"passage_count": 3}]}),
         ("nothing_is_held", {"task": [TASK | {"state": "RUNNING"}]}),
-        ("nothing_is_held", {"task": [TASK | {"lease_until": TIME}]}),
+        ("nothing_is_held", {"task": [TASK | {"lease_until": TIME, "leased": True}]}),
         ("receipts_are_right", {"deletion_receipt": []}),
         ("receipts_are_right", {"deletion_receipt": [RECEIPT | {"vector_count": 0}]}),
         ("receipts_are_right", {"deletion_receipt": [RECEIPT | {"purge_verified_time": None}]}),
