@@ -17,7 +17,6 @@ from lectern_client.async_transport import AsyncTransport
 from lectern_client.calls import RetryPolicy
 from lectern_client.client import DEFAULT_URL
 from lectern_client.errors import LecternError, ProtocolError
-from lectern_client.job_parts import JobDocument
 from lectern_client.models import (
     Answer,
     ApiKey,
@@ -30,6 +29,7 @@ from lectern_client.models import (
     Document,
     EmbeddingModels,
     Job,
+    JobDocument,
     LanguageModels,
     NewApiKey,
     NewOrganisation,

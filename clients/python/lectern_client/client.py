@@ -13,7 +13,6 @@ from pydantic import BaseModel
 from lectern_client import operations
 from lectern_client.calls import RetryPolicy
 from lectern_client.errors import LecternError, ProtocolError
-from lectern_client.job_parts import JobDocument
 from lectern_client.models import (
     Answer,
     ApiKey,
@@ -26,6 +25,7 @@ from lectern_client.models import (
     Document,
     EmbeddingModels,
     Job,
+    JobDocument,
     LanguageModels,
     NewApiKey,
     NewOrganisation,

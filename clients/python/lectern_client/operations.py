@@ -14,7 +14,6 @@ from uuid import uuid4
 from pydantic import BaseModel
 
 from lectern_client.calls import API, Call, model, ndjson, pages, part
-from lectern_client.job_parts import JobDocument
 from lectern_client.models import (
     Answer,
     ApiKey,
@@ -25,6 +24,7 @@ from lectern_client.models import (
     Document,
     EmbeddingModels,
     Job,
+    JobDocument,
     LanguageModels,
     NewApiKey,
     NewOrganisation,

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from gateway.server import create_app
 from gateway.settings import GatewaySettings
 from lectern_client import ApiError, Lectern, RetryPolicy, models
-from lectern_client.job_parts import JobDocument, JobStep
+from lectern_client.models import JobDocument, JobStep
 from tests.unit.client.conftest import KEY, Gateway
 
 COLLECTION, DOCUMENT, JOB, PASSAGE, ORGANISATION, API_KEY = (
