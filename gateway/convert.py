@@ -255,6 +255,8 @@ def from_filter(condition: Filter) -> index_pb2.Filter:
             return index_pb2.Filter(
                 comparison=index_pb2.Comparison(field=field, operator=_OPERATORS[operator], values=operands),
             )
+        case _:
+            raise TypeError(f"{type(condition).__name__} is decided on passages and never sent.")
 
 
 def to_candidates(message: index_pb2.SearchResponse) -> Candidates:

@@ -1,23 +1,18 @@
-"""Filters: conditions on what a search may find, read from JSON."""
+"""Filters: conditions on what a search may find."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 from typing import Final
 
 from gateway.domain.strict_json import JsonValue
-from gateway.errors import nearest
 from shared.errors import AppError, invalid_argument
 
-MAX_DEPTH: Final = 8
-MAX_COMPARISONS: Final = 100
-MAX_VALUES: Final = 500
-MAX_TEXT: Final = 1000
-METADATA: Final = "metadata."
+# What the index evaluates at most.
+MAX_CONDITIONS: Final = 250
+MAX_TREE_DEPTH: Final = 16
 
 Scalar = str | int | float | bool
 
@@ -42,6 +37,27 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
+class Phrase:
+    """Words, case-folded, that stand in the passage's text one after the other."""
+
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataContains:
+    """The document's metadata has all that ``value`` has, as PostgreSQL's ``@>`` has it."""
+
+    value: Mapping[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataContainedBy:
+    """The document's metadata has nothing that ``value`` doesn't have, as PostgreSQL's ``<@`` has it."""
+
+    value: Mapping[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True)
 class AllOf:
     filters: tuple[Filter, ...]
 
@@ -56,186 +72,119 @@ class NoneOf:
     filter: Filter
 
 
-Filter = Comparison | AllOf | AnyOf | NoneOf
+# Decided on the passage itself, after the library has given it: the index knows neither texts nor whole metadata.
+PassageCondition = Phrase | MetadataContains | MetadataContainedBy
+Filter = Comparison | PassageCondition | AllOf | AnyOf | NoneOf
 
 
-class _Kind(Enum):
-    TEXT = "a string"
-    TIME = 'a date ("2024-01-31") or a time ("2024-01-31T12:00:00Z")'
-    FLAG = "true or false"
-    FREE = "a string, a number, true or false"
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a request something stands.
+
+    Attributes:
+        field: the part of the request.
+        label: how a sentence about it begins.
+    """
+
+    field: str
+    label: str
+
+    def invalid(self, what: str) -> AppError:
+        return invalid_argument("FILTER_INVALID", f"{self.label} {what}.", field=self.field)
+
+    def too_large(self, what: str) -> AppError:
+        return invalid_argument("FILTER_TOO_LARGE", f"{self.label} {what}.", field=self.field)
 
 
-_FIELDS: Final = {
-    "type": _Kind.TEXT,
-    "author": _Kind.TEXT,
-    "language": _Kind.TEXT,
-    "document_id": _Kind.TEXT,
-    "collection_id": _Kind.TEXT,
-    "connection_id": _Kind.TEXT,
-    "create_time": _Kind.TIME,
-    "update_time": _Kind.TIME,
-    "outdated": _Kind.FLAG,
-}
-_LISTS: Final[dict[str, type[AllOf | AnyOf]]] = {"$and": AllOf, "$or": AnyOf}
-_ORDERED: Final = {"$lt": Operator.LESS, "$lte": Operator.LESS_OR_EQUAL, "$gt": Operator.GREATER, "$gte": Operator.GREATER_OR_EQUAL}
-_OPERATORS: Final = ("$eq", "$ne", *_ORDERED, "$in", "$nin", "$exists")
-_METADATA_KEY: Final = re.compile(r"[^\x00-\x1f\x7f\"'\\`]{1,200}")
-_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
+def all_of(filters: Sequence[Filter]) -> Filter:
+    """That all of ``filters`` hold, of which there is at least one."""
+    parts = tuple(part for each in filters for part in (each.filters if isinstance(each, AllOf) else (each,)))
+    return parts[0] if len(parts) == 1 else AllOf(parts)
 
 
-def compile_filter(source: dict[str, JsonValue]) -> Filter | None:
-    """The condition that ``source`` states; None when it states none.
+def both(*filters: Filter | None) -> Filter | None:
+    """That those of ``filters`` hold that there are; None when there is none."""
+    stated = [each for each in filters if each is not None]
+    return all_of(stated) if stated else None
+
+
+def any_of(filters: tuple[Filter, ...], place: Place) -> Filter:
+    """That one of ``filters`` holds.
 
     Raises:
-        AppError: UNKNOWN_FILTER_FIELD and UNKNOWN_FILTER_OPERATOR name the nearest valid one; FILTER_INVALID says what is wrong where;
-            FILTER_TOO_LARGE when it is nested too deeply or compares too much.
+        AppError: FILTER_INVALID when the index can decide some of them and not the others.
     """
-    return _Compiler().conjunction(source, "filter", 0) if source else None
+    _refuse_mixture(filters, place)
+    return filters[0] if len(filters) == 1 else AnyOf(filters)
 
 
-class _Compiler:
-    def __init__(self) -> None:
-        self._comparisons = 0
+def none_of(filter_: Filter, place: Place) -> Filter:
+    """That ``filter_`` doesn't hold.
 
-    def conjunction(self, source: JsonValue, path: str, depth: int) -> Filter:
-        """The condition that all members of an object hold."""
-        if not isinstance(source, dict) or not source:
-            raise _invalid(path, "must be an object with at least one condition")
-        if depth >= MAX_DEPTH:
-            raise _too_large(path, f"is nested deeper than {MAX_DEPTH} levels")
-        parts = tuple(self._member(name, value, f"{path}.{name}", depth) for name, value in source.items())
-        return parts[0] if len(parts) == 1 else AllOf(parts)
-
-    def _member(self, name: str, value: JsonValue, path: str, depth: int) -> Filter:
-        if name in _LISTS:
-            if not isinstance(value, list) or not value:
-                raise _invalid(path, "must be a list with at least one filter")
-            return _LISTS[name](tuple(self.conjunction(part, f"{path}[{index}]", depth + 1) for index, part in enumerate(value)))
-        if name == "$not":
-            return NoneOf(self.conjunction(value, path, depth + 1))
-        if name.startswith("$"):
-            raise _unknown("OPERATOR", name, ("$and", "$or", "$not"), path)
-        return self._field(name, _kind(name, path), value, path)
-
-    def _field(self, name: str, kind: _Kind, value: JsonValue, path: str) -> Filter:
-        if not isinstance(value, dict):
-            return self._compare(name, kind, "$eq", value, path)
-        if not value:
-            raise _invalid(path, "must compare with something")
-        parts = tuple(self._compare(name, kind, operator, operand, f"{path}.{operator}") for operator, operand in value.items())
-        return parts[0] if len(parts) == 1 else AllOf(parts)
-
-    def _compare(self, name: str, kind: _Kind, operator: str, operand: JsonValue, path: str) -> Filter:
-        if operator not in _OPERATORS:
-            raise _unknown("OPERATOR", operator, _OPERATORS, path)
-        self._comparisons += 1
-        if self._comparisons > MAX_COMPARISONS:
-            raise _too_large(path, f"is one comparison more than the {MAX_COMPARISONS} that a filter may have")
-        if operator in {"$ne", "$nin"}:
-            return NoneOf(self._positive(name, kind, "$eq" if operator == "$ne" else "$in", operand, path))
-        return self._positive(name, kind, operator, operand, path)
-
-    def _positive(self, name: str, kind: _Kind, operator: str, operand: JsonValue, path: str) -> Filter:
-        if operator == "$exists":
-            return _exists(name, kind, operand, path)
-        if operator == "$in":
-            return _in(name, kind, operand, path)
-        if operator in _ORDERED and (kind in {_Kind.TEXT, _Kind.FLAG} or isinstance(operand, bool)):
-            raise _invalid(path, "orders what has no order; use $eq or $in")
-        if kind is _Kind.TIME:
-            return _compare_time(name, operator, operand, path)
-        return Comparison(name, _ORDERED.get(operator, Operator.EQUAL), (_scalar(kind, operand, path),))
+    Raises:
+        AppError: FILTER_INVALID when the index can decide some of its parts and not the others.
+    """
+    _refuse_mixture((filter_,), place)
+    return NoneOf(filter_)
 
 
-def _kind(name: str, path: str) -> _Kind:
-    if name.startswith(METADATA):
-        if not _METADATA_KEY.fullmatch(name.removeprefix(METADATA)):
-            raise _invalid(path, "must name a metadata key of 1 to 200 characters without quotes, backslashes or control characters")
-        return _Kind.FREE
-    if name not in _FIELDS:
-        raise _unknown("FIELD", name, (*_FIELDS, METADATA + "<key>"), path)
-    return _FIELDS[name]
+def check_size(filter_: Filter, place: Place) -> Filter:
+    """Refuse what is more than the index evaluates.
+
+    Raises:
+        AppError: FILTER_TOO_LARGE.
+    """
+    for count, (_, depth) in enumerate(_nodes(filter_, 1), start=1):
+        if depth > MAX_TREE_DEPTH:
+            raise place.too_large(f"is nested deeper than {MAX_TREE_DEPTH} levels")
+        if count > MAX_CONDITIONS:
+            raise place.too_large(f"has more than {MAX_CONDITIONS} conditions")
+    return filter_
 
 
-def _exists(name: str, kind: _Kind, operand: JsonValue, path: str) -> Filter:
-    if kind is not _Kind.FREE:
-        raise _invalid(path, "asks whether a built-in field exists; only metadata may be absent")
-    if not isinstance(operand, bool):
-        raise _invalid(path, "must be true or false")
-    present = Comparison(name, Operator.EXISTS)
-    return present if operand else NoneOf(present)
+def split(filter_: Filter | None) -> tuple[Filter | None, Filter | None]:
+    """What of ``filter_`` the index decides, and what is decided on passages; both must hold."""
+    parts = filter_.filters if isinstance(filter_, AllOf) else (filter_,) if filter_ is not None else ()
+    halves = [split(part) if isinstance(part, AllOf) else (None, part) if _of_passages(part) else (part, None) for part in parts]
+    return both(*(index for index, _ in halves)), both(*(passage for _, passage in halves))
 
 
-def _in(name: str, kind: _Kind, operand: JsonValue, path: str) -> Filter:
-    if not isinstance(operand, list) or not operand:
-        raise _invalid(path, "must be a list with at least one value")
-    if len(operand) > MAX_VALUES:
-        raise _too_large(path, f"has more than {MAX_VALUES} values")
-    if kind is _Kind.TIME:
-        return AnyOf(tuple(_compare_time(name, "$eq", value, f"{path}[{index}]") for index, value in enumerate(operand)))
-    return Comparison(name, Operator.IN, tuple(_scalar(kind, value, f"{path}[{index}]") for index, value in enumerate(operand)))
+def replace_comparisons(filter_: Filter, replacement: Callable[[Comparison], Filter]) -> Filter:
+    """``filter_`` with another filter for each of its comparisons."""
+    match filter_:
+        case AllOf(filters):
+            return AllOf(tuple(replace_comparisons(each, replacement) for each in filters))
+        case AnyOf(filters):
+            return AnyOf(tuple(replace_comparisons(each, replacement) for each in filters))
+        case NoneOf(inner):
+            return NoneOf(replace_comparisons(inner, replacement))
+        case Comparison():
+            return replacement(filter_)
+        case _:
+            return filter_
 
 
-def _scalar(kind: _Kind, value: JsonValue, path: str) -> Scalar:
-    accepted: Callable[[JsonValue], bool] = {
-        _Kind.TEXT: lambda given: isinstance(given, str),
-        _Kind.FLAG: lambda given: isinstance(given, bool),
-    }.get(kind, lambda given: isinstance(given, Scalar))
-    if not accepted(value):
-        raise _invalid(path, f"must be {kind.value}")
-    assert isinstance(value, Scalar)
-    if isinstance(value, str) and len(value) > MAX_TEXT:
-        raise _too_large(path, f"is longer than {MAX_TEXT} characters")
-    return value
+def comparisons(filter_: Filter) -> Iterator[Comparison]:
+    return (node for node, _ in _nodes(filter_, 1) if isinstance(node, Comparison))
 
 
-def _compare_time(name: str, operator: str, operand: JsonValue, path: str) -> Filter:
-    """A date stands for the whole day in UTC: ``$lte`` includes it to its end, ``$gt`` begins after it, ``$eq`` is within it."""
-    if isinstance(operand, str) and _DATE.fullmatch(operand):
-        first, after = _day(operand, path)
-        match operator:
-            case "$lte":
-                return Comparison(name, Operator.LESS, (after,))
-            case "$gt":
-                return Comparison(name, Operator.GREATER_OR_EQUAL, (after,))
-            case "$eq":
-                return AllOf((Comparison(name, Operator.GREATER_OR_EQUAL, (first,)), Comparison(name, Operator.LESS, (after,))))
-            case _:
-                return Comparison(name, _ORDERED[operator], (first,))
-    return Comparison(name, _ORDERED.get(operator, Operator.EQUAL), (_instant(operand, path),))
+def _nodes(filter_: Filter, depth: int) -> Iterator[tuple[Filter, int]]:
+    yield filter_, depth
+    match filter_:
+        case AllOf(filters) | AnyOf(filters):
+            for each in filters:
+                yield from _nodes(each, depth + 1)
+        case NoneOf(inner):
+            yield from _nodes(inner, depth + 1)
 
 
-def _day(text: str, path: str) -> tuple[str, str]:
-    try:
-        day = date.fromisoformat(text)
-        following = day + timedelta(days=1)
-    except (ValueError, OverflowError):
-        raise _invalid(path, f"must be {_Kind.TIME.value}; there is no day {text}") from None
-    return f"{day}T00:00:00Z", f"{following}T00:00:00Z"
+def _of_passages(filter_: Filter) -> bool:
+    return any(isinstance(node, PassageCondition) for node, _ in _nodes(filter_, 1))
 
 
-def _instant(operand: JsonValue, path: str) -> str:
-    if not isinstance(operand, str):
-        raise _invalid(path, f"must be {_Kind.TIME.value}")
-    try:
-        instant = datetime.fromisoformat(operand)
-        in_utc = instant.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise _invalid(path, f"must be {_Kind.TIME.value}") from None
-    if instant.tzinfo is None:
-        raise _invalid(path, "must name its time zone, for instance with a Z at the end")
-    return in_utc.isoformat().replace("+00:00", "Z")
-
-
-def _invalid(path: str, what: str) -> AppError:
-    return invalid_argument("FILTER_INVALID", f"{path} {what}.", field=path)
-
-
-def _too_large(path: str, what: str) -> AppError:
-    return invalid_argument("FILTER_TOO_LARGE", f"{path} {what}.", field=path)
-
-
-def _unknown(what: str, name: str, known: tuple[str, ...], path: str) -> AppError:
-    message = f"There is no filter {what.lower()} {name!r}; the nearest is {nearest(name, known)!r}."
-    return invalid_argument(f"UNKNOWN_FILTER_{what}", message, field=path)
+def _refuse_mixture(filters: tuple[Filter, ...], place: Place) -> None:
+    leaves = [node for filter_ in filters for node, _ in _nodes(filter_, 1) if not isinstance(node, AllOf | AnyOf | NoneOf)]
+    if len({isinstance(leaf, PassageCondition) for leaf in leaves}) > 1:
+        raise place.invalid(
+            "joins conditions on fields with conditions on texts or whole metadata, which are decided apart; join them only by 'and'"
+        )

@@ -1,14 +1,16 @@
-"""Search: candidates from the index, joined with the library, refilled when the library drops some."""
+"""Search: candidates from the index, joined with the library, refilled when the join drops some."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from gateway.domain.collections import Collection
-from gateway.domain.filters import Filter
+from gateway.domain.filters import Comparison, Filter, Operator, comparisons, replace_comparisons, split
+from gateway.domain.passage_conditions import holds
 from gateway.domain.passages import Passage
 from shared.errors import not_found
 
@@ -16,7 +18,10 @@ from shared.errors import not_found
 MAX_ROUNDS: Final = 3
 # A refill asks for some more than is missing, for the same reason that made it necessary.
 MIN_REFILL: Final = 20
+# What is decided on passages, such as phrases, drops many; the index ranks those with the words high.
+MIN_CANDIDATES_TO_CHECK: Final = 100
 MAX_LIMIT: Final = 1000
+_COLLECTION: Final = "collection"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,41 +118,69 @@ class Search:
         """
         started = time.perf_counter()
         found = Found()
-        collection_ids = await self._collection_ids(query.collections)
+        scope = await self._scope(query)
         found.add_times({"library": _since(started)})
-        offset, wanted = 0, query.limit
+        offset, wanted = 0, query.limit if scope.on_passages is None else min(max(10 * query.limit, MIN_CANDIDATES_TO_CHECK), MAX_LIMIT)
         for _ in range(MAX_ROUNDS):
-            candidates = await self._index.search(query.text, collection_ids, query.filter, limit=wanted, offset=offset)
+            candidates = await self._index.search(query.text, scope.collection_ids, scope.in_index, limit=wanted, offset=offset)
             found.add_times(candidates.timings_ms)
-            await self._join(candidates.found, query.limit, found)
+            await self._join(candidates.found, scope.on_passages, query.limit, found)
             missing = query.limit - len(found.hits)
             if not missing or not candidates.has_more or not candidates.found:
                 break
             offset += len(candidates.found)
-            wanted = min(max(2 * missing, MIN_REFILL), MAX_LIMIT)
+            wanted = min(max(2 * missing, MIN_REFILL), MAX_LIMIT) if scope.on_passages is None else MAX_LIMIT
         found.timings_ms["total"] = _since(started)
         return found
 
-    async def _collection_ids(self, named: Sequence[str]) -> Sequence[str]:
-        if not named:
-            return ()
-        collections = await self._collections.find(named)
-        known = {key for collection in collections for key in (collection.collection_id, collection.name)}
-        for name in named:
-            if name not in known:
+    async def _scope(self, query: Query) -> _Scope:
+        in_index, on_passages = split(query.filter)
+        in_filter = [] if in_index is None else [each for each in comparisons(in_index) if each.field == _COLLECTION]
+        named = [str(value) for each in in_filter for value in each.values]
+        if not query.collections and not named:
+            return _Scope((), in_index, on_passages)
+        found = await self._collections.find(list(dict.fromkeys([*query.collections, *named])))
+        ids = {key: collection.collection_id for collection in found for key in (collection.name, collection.collection_id)}
+        for name in (*query.collections, *named):
+            if name not in ids:
                 raise not_found("collection", name)
-        return [collection.collection_id for collection in collections]
+        if in_index is not None:
+            in_index = replace_comparisons(in_index, lambda comparison: _by_id(comparison, ids))
+        chosen = {ids[name] for name in query.collections}
+        return _Scope([each.collection_id for each in found if each.collection_id in chosen], in_index, on_passages)
 
-    async def _join(self, candidates: Sequence[Candidate], limit: int, found: Found) -> None:
-        """Add the candidates that the library knows to ``found``, in their order."""
+    async def _join(self, candidates: Sequence[Candidate], condition: Filter | None, limit: int, found: Found) -> None:
+        """Add the candidates that the library knows, and that ``condition`` holds of, to ``found``, in their order."""
         started = time.perf_counter()
         held = {hit.passage.passage_id for hit in found.hits}
         new = {candidate.passage_id: candidate for candidate in candidates if candidate.passage_id not in held}
         if new:
-            for passage in await self._library.get_visible(list(new)):
-                if len(found.hits) < limit:
-                    found.hits.append(Hit(passage, new[passage.passage_id]))
+            visible = await self._library.get_visible(list(new))
+            if condition is not None:
+                visible = await asyncio.to_thread(lambda: [passage for passage in visible if holds(condition, passage)])
+            found.hits += [Hit(passage, new[passage.passage_id]) for passage in visible[: limit - len(found.hits)]]
         found.add_times({"library": _since(started)})
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """What a query may find.
+
+    Attributes:
+        collection_ids: empty: every collection.
+        in_index, on_passages: the two halves of its filter.
+    """
+
+    collection_ids: Sequence[str]
+    in_index: Filter | None
+    on_passages: Filter | None
+
+
+def _by_id(comparison: Comparison, ids: Mapping[str, str]) -> Filter:
+    """A comparison of collections' names, which the index doesn't know, as one of their ids."""
+    if comparison.field != _COLLECTION:
+        return comparison
+    return Comparison("collection_id", Operator.IN, tuple(ids[str(name)] for name in comparison.values))
 
 
 def _since(started: float) -> float:

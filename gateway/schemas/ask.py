@@ -6,16 +6,17 @@ from pydantic import ConfigDict, Field
 
 from gateway.domain import ask as domain
 from gateway.domain.search import Query
-from gateway.schemas.search import CollectionNames, FilterInput, QueryText, SearchHit, to_filter, to_hit, to_timings
+from gateway.schemas.search import CollectionNames, FilterInput, LiteralInput, QueryText, SearchHit, read, to_hit, to_timings
 from gateway.schemas.shapes import OptionalText, RequestBody, Shape
 
 
 class AskInput(RequestBody):
     model_config = ConfigDict(json_schema_extra={"examples": [{"question": "How much leave do I have?", "collections": ["handbook"]}]})
 
-    question: QueryText = Field(description="In any language.")
+    question: QueryText = Field(description="In any language. Conditions in it, such as `type:pdf`, are read as in a search's query.")
     collections: CollectionNames = Field(default_factory=list)
     filter: FilterInput = None
+    literal: LiteralInput = False
     stream: bool = Field(default=False, description="Answer as server-sent events: `metadata`, `delta`, `citation`, `complete`, `error`.")
     model: Annotated[str, Field(max_length=200, description="One of /api/v1/llm-models; empty: the default one.")] = ""
     language: Annotated[
@@ -23,8 +24,8 @@ class AskInput(RequestBody):
     ] = ""
 
     def to_question(self, passages: int) -> domain.Question:
-        query = Query(self.question, self.collections, to_filter(self.filter), passages)
-        return domain.Question(query, self.model, self.language)
+        text, condition = read(self.question, "body.question", self.filter, literal=self.literal)
+        return domain.Question(Query(text, self.collections, condition, passages), self.model, self.language)
 
 
 class Citation(Shape):

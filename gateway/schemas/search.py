@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue
 
 from gateway.domain import search as domain
-from gateway.domain.filters import Filter, compile_filter
+from gateway.domain.filters import Filter, Place, both, check_size
+from gateway.domain.json_filter import compile_filter
+from gateway.domain.query_language import parse_query
 from gateway.schemas.shapes import OptionalText, RequestBody, Shape
 from shared.errors import invalid_argument
 
@@ -14,8 +17,16 @@ _FILTER_EXAMPLE: dict[str, JsonValue] = {
 }
 _FILTER_HELP = (
     "Only passages that satisfy it. A field against a value, or against operators: `$eq $ne $lt $lte $gt $gte $in $nin $exists`; "
-    "conditions are joined by `$and`, `$or` and `$not`. Fields: `type`, `author`, `language`, `document_id`, `collection_id`, "
-    "`connection_id`, `create_time`, `update_time`, `outdated`, `metadata.<key>`. A date stands for the whole day in UTC."
+    "conditions are joined by `$and`, `$or` and `$not`; `$phrase` asks for words in the text. Fields: `type`, `author`, `language`, "
+    "`document_id`, `collection` (name or id), `collection_id`, `connection_id`, `create_time`, `update_time`, `outdated`, "
+    "`metadata.<key>`. A date, month or year stands for all of it in UTC. Metadata as a whole: `metadata` against "
+    "`$contains`, `$contained_by`, `$has_key`, `$has_keys`, `$has_any_keys`. It holds together with the conditions in the query."
+)
+_QUERY_HELP = (
+    "Words in any language say what to look for. Conditions among them say what may be found: `type:pdf`, `-type:pdf`, `type:(pdf docx)`, "
+    "`created>=2021-01-01`, `created:2020..2021`, `updated:7d`, `metadata.team:people`, `has:team`, `collection:handbook`; "
+    '`"word for word"` and `-word` are conditions on the passage\'s text. They join by `OR`, `AND`, `NOT` and parentheses. '
+    "`?created_at<=2021.01.01&connection=abc` is read as well. A field that does not exist is an error that names the nearest."
 )
 
 
@@ -30,34 +41,41 @@ CollectionNames = Annotated[
     list[Annotated[str, Field(min_length=1, max_length=200)]],
     Field(max_length=100, description="Names or ids; empty: every collection of the organisation."),
 ]
+LiteralInput = Annotated[bool, Field(description="Take the query as plain text; nothing in it is a condition.")]
 FilterInput = Annotated[dict[str, JsonValue] | None, Field(description=_FILTER_HELP, examples=[_FILTER_EXAMPLE])]
 
 
 class SearchInput(RequestBody):
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"query": "how much leave do I have?", "collections": ["handbook"], "filter": _FILTER_EXAMPLE}]}
+        json_schema_extra={
+            "examples": [{"query": "how much leave do I have? updated:1y", "collections": ["handbook"], "filter": _FILTER_EXAMPLE}]
+        }
     )
 
-    query: QueryText = Field(description="What to look for, in any language.")
+    query: QueryText = Field(description=_QUERY_HELP)
     collections: CollectionNames = Field(default_factory=list)
     filter: FilterInput = None
     mode: Literal["text", "auto", "pages"] = Field(
         default="auto", description="`text` searches passages; `auto` is the same today; `pages` (page images) is not available yet."
     )
     limit: int = Field(default=10, ge=1, le=domain.MAX_LIMIT, description="How many hits at most.")
-    literal: bool = Field(
-        default=False,
-        description="Take the query as plain text. There are no query operators yet, so it always is.",
-    )
+    literal: LiteralInput = False
 
     def to_query(self) -> domain.Query:
         if self.mode == "pages":
             raise invalid_argument("MODE_NOT_AVAILABLE", "Searching page images is not available yet. Use mode 'text'.", field="body.mode")
-        return domain.Query(self.query, self.collections, to_filter(self.filter), self.limit)
+        text, condition = read(self.query, "body.query", self.filter, literal=self.literal)
+        return domain.Query(text, self.collections, condition, self.limit)
 
 
-def to_filter(source: dict[str, JsonValue] | None) -> Filter | None:
-    return compile_filter(source) if source else None
+def read(query: str, field: str, filter_: dict[str, JsonValue] | None, *, literal: bool) -> tuple[str, Filter | None]:
+    """What to look for, and what it must satisfy by the query and by the filter beside it."""
+    condition = compile_filter(filter_) if filter_ else None
+    if literal:
+        return query, condition
+    parsed = parse_query(query, field, datetime.now(UTC))
+    condition = both(parsed.filter, condition)
+    return parsed.text, condition and check_size(condition, Place(field, "The query with its filter"))
 
 
 class Scores(Shape):

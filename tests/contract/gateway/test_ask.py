@@ -61,6 +61,19 @@ async def test_an_answer_comes_with_its_evidence(client: httpx.AsyncClient, worl
     assert (request.passages[0].passage_id, list(request.passages[0].headings)) == ("p0", ["Leave", "How much"])
 
 
+async def test_conditions_in_a_question_bound_the_search_and_are_no_part_of_what_is_answered(
+    client: httpx.AsyncClient, world: World
+) -> None:
+    script(world)
+    assert (await client.post(ASK, json={"question": "How much leave? type:pdf"})).status_code == 200
+    assert world.requests["Search"][0].filter.comparison.field == "type"
+    assert world.requests["Answer"][0].question == world.requests["Search"][0].query == "How much leave?"
+    assert (await client.post(ASK, json={"question": "How much leave? type:pdf", "literal": True})).status_code == 200
+    assert world.requests["Answer"][1].question == "How much leave? type:pdf"
+    problem = (await client.post(ASK, json={"question": "How much leave? autor:ann"})).json()
+    assert (problem["status"], problem["reason"], problem["errors"][0]["field"]) == (400, "UNKNOWN_FILTER_FIELD", "body.question")
+
+
 async def test_a_streamed_answer_is_the_same_answer(client: httpx.AsyncClient, world: World) -> None:
     script(world)
     whole = (await client.post(ASK, json={"question": "How much leave?"})).json()

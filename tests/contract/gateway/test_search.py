@@ -88,6 +88,26 @@ async def test_collections_and_filter_reach_the_index(client: httpx.AsyncClient,
     assert (year.comparison.field, year.comparison.values[0].number_value) == ("metadata.year", 2020)
 
 
+async def test_conditions_in_the_query_reach_the_index_and_its_words_alone_are_searched(client: httpx.AsyncClient, world: World) -> None:
+    await client.post("/api/v1/collections", json={"name": "handbook"})
+    body = {"query": "how much leave? collection:handbook -type:(pdf docx)", "filter": {"author": "ann"}}
+    assert (await client.post("/api/v1/search", json=body)).status_code == 200
+    request = world.requests["Search"][0]
+    assert request.query == "how much leave?"
+    collection, kind, author = request.filter.all_of.filters
+    assert (collection.comparison.field, collection.comparison.values[0].string_value) == ("collection_id", "col_0")
+    assert [value.string_value for value in kind.none_of.comparison.values] == ["pdf", "docx"]
+    assert author.comparison.field == "author"
+
+
+async def test_a_quoted_phrase_stands_in_every_hit_and_an_excluded_word_in_none(client: httpx.AsyncClient, world: World) -> None:
+    fill(world, 30)
+    hits = (await client.post("/api/v1/search", json={"query": '"text 7" OR "text 8" -8'})).json()["hits"]
+    assert [hit["passage_id"] for hit in hits] == ["p7", "p8"]
+    hits = (await client.post("/api/v1/search", json={"query": 'words NOT "text 0" -"text 1"', "limit": 2})).json()["hits"]
+    assert [hit["passage_id"] for hit in hits] == ["p2", "p3"]
+
+
 async def test_a_collection_of_another_organisation_does_not_exist(client: httpx.AsyncClient, world: World) -> None:
     world.collections["another", "theirs"] = collections_pb2.Collection(collection_id="col_9", name="theirs")
     for name in ("theirs", "col_9"):
@@ -120,6 +140,10 @@ async def test_text_and_auto_search_passages(client: httpx.AsyncClient, world: W
         ({"query": "x", "collections": ["a"] * 101}, "INVALID_REQUEST", "body.collections"),
         ({"query": "x", "mode": "images"}, "INVALID_REQUEST", "body.mode"),
         ({"query": "x", "mode": "pages"}, "MODE_NOT_AVAILABLE", "body.mode"),
+        ({"query": "x autor:ann"}, "UNKNOWN_FILTER_FIELD", "body.query"),
+        ({"query": "x created:soon"}, "FILTER_INVALID", "body.query"),
+        ({"query": "type:pdf"}, "QUERY_WITHOUT_WORDS", "body.query"),
+        ({"query": "x " + "type:pdf " * 90, "filter": {"$or": [{"create_time": "2024"}] * 70}}, "FILTER_TOO_LARGE", "body.query"),
         ({"query": "x", "filter": []}, "INVALID_REQUEST", "body.filter"),
         ({"query": "x", "filter": {"typ": "pdf"}}, "UNKNOWN_FILTER_FIELD", "filter.typ"),
     ],

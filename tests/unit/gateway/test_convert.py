@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.convert import from_filter, from_json, to_json
-from gateway.domain.filters import compile_filter
+from gateway.domain.json_filter import compile_filter
 from gateway.domain.strict_json import JsonValue
 from lectern.embedder.v1 import index_pb2
 

@@ -6,12 +6,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.domain.filters import MAX_COMPARISONS, AllOf, AnyOf, Comparison, Filter, NoneOf, Operator, compile_filter
+from gateway.domain.filters import (
+    AllOf,
+    AnyOf,
+    Comparison,
+    Filter,
+    MetadataContainedBy,
+    MetadataContains,
+    NoneOf,
+    Operator,
+    Phrase,
+    split,
+)
+from gateway.domain.json_filter import MAX_COMPARISONS, compile_filter
 from shared.errors import AppError, Status
 
 
 def equal(field: str, value: Any) -> Comparison:
     return Comparison(field, Operator.EQUAL, (value,))
+
+
+def present(key: str) -> Comparison:
+    return Comparison(f"metadata.{key}", Operator.EXISTS)
 
 
 @pytest.mark.parametrize(
@@ -31,6 +47,17 @@ def equal(field: str, value: Any) -> Comparison:
         ({"metadata.year": {"$gte": 2020, "$lt": 2024}}, AllOf((
             Comparison("metadata.year", Operator.GREATER_OR_EQUAL, (2020,)), Comparison("metadata.year", Operator.LESS, (2024,)),
         ))),
+        ({"type": "PDF", "lang": "FR"}, AllOf((equal("type", "pdf"), equal("language", "fr")))),
+        ({"created_at": {"$lt": "2024-01-01T00:00:00Z"}}, Comparison("create_time", Operator.LESS, ("2024-01-01T00:00:00Z",))),
+        ({"$phrase": "Annual  LEAVE!"}, Phrase(("annual", "leave"))),
+        ({"metadata": {"$contains": {"team": "a", "year": 1}}}, AllOf((equal("metadata.team", "a"), equal("metadata.year", 1)))),
+        ({"metadata": {"$contains": {"tags": ["a"]}}}, MetadataContains({"tags": ["a"]})),
+        ({"metadata": {"$contains": {"team": "a", "x": None}}}, AllOf((equal("metadata.team", "a"), MetadataContains({"x": None})))),
+        ({"metadata": {"$contains": {}}}, MetadataContains({})),
+        ({"metadata": {"$contained_by": {"team": "a"}}}, MetadataContainedBy({"team": "a"})),
+        ({"metadata": {"$has_key": "team"}}, Comparison("metadata.team", Operator.EXISTS)),
+        ({"metadata": {"$has_keys": ["a", "b"]}}, AllOf((present("a"), present("b")))),
+        ({"metadata": {"$has_any_keys": ["a", "b"]}}, AnyOf((present("a"), present("b")))),
         ({"metadata.team": {"$exists": True}}, Comparison("metadata.team", Operator.EXISTS)),
         ({"metadata.team": {"$exists": False}}, NoneOf(Comparison("metadata.team", Operator.EXISTS))),
     ],
@@ -58,7 +85,32 @@ def test_a_document_of_a_day_is_found_by_equality_with_the_day() -> None:
         Comparison("create_time", Operator.LESS, ("2025-01-01T00:00:00Z",)),
     ))  # fmt: skip
     assert compile_filter({"create_time": "2024-12-31"}) == within
-    assert compile_filter({"create_time": {"$in": ["2024-12-31"]}}) == AnyOf((within,))
+    assert compile_filter({"create_time": {"$in": ["2024-12-31"]}}) == within
+
+
+@pytest.mark.parametrize(
+    ("period", "first", "after"),
+    [
+        ("2024", "2024-01-01", "2025-01-01"),
+        ("2024-02", "2024-02-01", "2024-03-01"),
+        ("2024-12", "2024-12-01", "2025-01-01"),
+        ("2024.02.29", "2024-02-29", "2024-03-01"),
+        ("2024/12/31", "2024-12-31", "2025-01-01"),
+    ],
+)
+def test_a_month_or_a_year_stands_for_all_of_it(period: str, first: str, after: str) -> None:
+    assert compile_filter({"create_time": period}) == compile_filter({"create_time": {"$gte": first, "$lt": after}})
+    assert compile_filter({"create_time": {"$gt": period}}) == compile_filter({"create_time": {"$gte": after}})
+
+
+def test_what_the_index_cannot_decide_is_parted_from_what_it_can() -> None:
+    whole = compile_filter({"$and": [{"type": "pdf", "$phrase": "a b"}, {"$not": {"$phrase": "c"}}], "metadata": {"$contained_by": {}}})
+    in_index, on_passages = split(whole)
+    assert in_index == equal("type", "pdf")
+    assert on_passages == AllOf((Phrase(("a", "b")), NoneOf(Phrase(("c",))), MetadataContainedBy({})))
+    assert split(None) == (None, None)
+    assert split(equal("type", "pdf")) == (equal("type", "pdf"), None)
+    assert split(Phrase(("a",))) == (None, Phrase(("a",)))
 
 
 def test_a_time_is_compared_in_utc() -> None:
@@ -71,6 +123,16 @@ def test_a_time_is_compared_in_utc() -> None:
     ("source", "reason", "field", "words"),
     [
         ({"typ": "pdf"}, "UNKNOWN_FILTER_FIELD", "filter.typ", "'type'"),
+        ({"metadata": {"$contain": {}}}, "UNKNOWN_FILTER_OPERATOR", "filter.metadata.$contain", "'$contains'"),
+        ({"metadata": {"$contains": []}}, "FILTER_INVALID", "filter.metadata.$contains", "object"),
+        ({"metadata": {"$has_keys": []}}, "FILTER_INVALID", "filter.metadata.$has_keys", "keys"),
+        ({"metadata": {"$has_key": 3}}, "FILTER_INVALID", "filter.metadata.$has_key", "keys"),
+        ({"metadata": {"$contained_by": {"a": "x" * 10_000}}}, "FILTER_TOO_LARGE", "filter.metadata.$contained_by", "10000"),
+        ({"$phrase": "..."}, "FILTER_INVALID", "filter.$phrase", "word"),
+        ({"$phrase": ["a"]}, "FILTER_INVALID", "filter.$phrase", "word"),
+        ({"$or": [{"$phrase": "a"}, {"type": "pdf"}]}, "FILTER_INVALID", "filter.$or", "decided apart"),
+        ({"$not": {"$phrase": "a", "type": "pdf"}}, "FILTER_INVALID", "filter.$not", "decided apart"),
+        ({"create_time": "2024-13"}, "FILTER_INVALID", "filter.create_time", "no day, month or year"),
         ({"metadata": {"team": "a"}}, "UNKNOWN_FILTER_FIELD", "filter.metadata", "'metadata.<key>'"),
         ({"access_set_id": 1}, "UNKNOWN_FILTER_FIELD", "filter.access_set_id", "nearest"),
         ({"$an": []}, "UNKNOWN_FILTER_OPERATOR", "filter.$an", "'$and'"),
@@ -124,7 +186,26 @@ def test_depth_and_size_are_bounded() -> None:
 
 
 scalars = st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(allow_nan=False) | st.text(max_size=20)
-words = ["$and", "$or", "$not", "$eq", "$in", "$gte", "$exists", "type", "update_time", "metadata.a", "outdated"]
+words = [
+    "$phrase",
+    "metadata",
+    "$contains",
+    "$contained_by",
+    "$has_key",
+    "$has_keys",
+    "$has_any_keys",
+    "$and",
+    "$or",
+    "$not",
+    "$eq",
+    "$in",
+    "$gte",
+    "$exists",
+    "type",
+    "update_time",
+    "metadata.a",
+    "outdated",
+]
 names = st.sampled_from(words) | st.text(max_size=5)
 values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names, inner, max_size=4), max_leaves=20)
 

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.domain.collections import Collection, CollectionSettings
 from gateway.domain.filters import Filter
+from gateway.domain.json_filter import compile_filter
 from gateway.domain.passages import Passage
 from gateway.domain.search import MAX_ROUNDS, Candidate, Candidates, Query, Search
 from shared.errors import AppError, Status
@@ -29,10 +30,12 @@ class RankedIndex:
     ranking: list[str]
     asked: list[tuple[int, int]] = field(default_factory=list)
     collection_ids: Sequence[str] = ()
+    condition: Filter | None = None
 
     async def search(self, text: str, collection_ids: Sequence[str], condition: Filter | None, *, limit: int, offset: int) -> Candidates:
         self.asked.append((offset, limit))
         self.collection_ids = collection_ids
+        self.condition = condition
         found = self.ranking[offset : offset + limit]
         candidates = [Candidate(one, 1.0 / (1 + self.ranking.index(one)), 0.5, None) for one in found]
         return Candidates(candidates, {"embed": 1.0, "retrieve": 2.0}, offset + limit < len(self.ranking))
@@ -111,6 +114,39 @@ async def test_an_unknown_collection_is_named() -> None:
         Status.NOT_FOUND,
         "two",
     )
+
+
+async def test_a_phrase_stands_in_the_text_of_every_hit() -> None:
+    index = RankedIndex(ids(900))
+    condition = compile_filter({"$phrase": "OF p7", "type": "md"})
+    assert await found(index, Library(), Query("q", filter=condition)) == ["p7"]
+    assert index.condition == compile_filter({"type": "md"})
+    assert index.asked == [(0, 100), (100, 1000)]
+
+
+async def test_hits_without_a_word_are_found_in_the_order_of_the_index() -> None:
+    condition = compile_filter({"$not": {"$or": [{"$phrase": "p1"}, {"$phrase": "p3"}]}})
+    assert await found(RankedIndex(ids(200)), Library({"p0"}), Query("q", filter=condition, limit=3)) == ["p2", "p4", "p5"]
+
+
+async def test_a_phrase_that_nothing_has_is_looked_for_in_so_many_candidates_and_no_more() -> None:
+    index = RankedIndex(ids(5000))
+    assert await found(index, Library(), Query("q", filter=compile_filter({"$phrase": "nowhere"}), limit=100)) == []
+    assert index.asked == [(0, 1000), (1000, 1000), (2000, 1000)]
+
+
+async def test_a_collection_named_in_the_filter_is_found_by_its_id() -> None:
+    index, library = RankedIndex(ids(3)), Library(collections=[collection("c1", "one"), collection("c2", "two")])
+    condition = compile_filter({"$not": {"collection": {"$in": ["one", "c2"]}}, "type": "md"})
+    await found(index, library, Query("q", ["two"], condition))
+    assert index.collection_ids == ["c2"]
+    assert index.condition == compile_filter({"$not": {"collection_id": {"$in": ["c1", "c2"]}}, "type": "md"})
+
+
+async def test_an_unknown_collection_in_the_filter_is_named() -> None:
+    with pytest.raises(AppError) as raised:
+        await found(RankedIndex([]), Library(), Query("q", filter=compile_filter({"collection": "x"})))
+    assert (raised.value.reason, raised.value.metadata["collection"]) == ("COLLECTION_NOT_FOUND", "x")
 
 
 async def test_times_are_summed_over_rounds() -> None:
