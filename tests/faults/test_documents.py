@@ -17,6 +17,7 @@ from tests.faults.report import tried
 from tests.faults.world import World
 from tests.unit.ingestor.parsers.files import pdf_bomb
 
+NEWEST_GENERATION = "SELECT * FROM library.document_generation WHERE organisation_id = $1 ORDER BY create_time DESC LIMIT 1"
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
@@ -25,9 +26,10 @@ async def test_a_process_that_slept_past_its_lease_shows_nothing(world: World, a
     day = await begun(world, "sleeper", address)
     with tried(request, "the ingestor sleeps past its lease", "SIGSTOP", "another process, which the sleeper does not overtake"):
         world.orders.give("publish.verified", Mode.HANG)
-        await day.upload("renewed", 2)
+        uploading = asyncio.create_task(day.upload("renewed", 2))
         await world.reached("publish.verified")
         await world.start_second_ingestor()
+        await uploading
         await day.tenant.quiet()
         # What the sleeper was about to make visible has been visible since, and is replaced.
         await day.upload("renewed", 3)
@@ -60,12 +62,14 @@ async def test_bytes_that_changed_in_the_object_store_are_noticed(
     day = await begun(world, "damaged", address)
     with tried(request, f"the object store gives bytes back {damage.__name__}", "damage", "FAILED with CONTENT_CORRUPT"):
         world.orders.give("parse.claimed", Mode.HANG)
-        document_id = await day.upload("damaged", 1)
+        # Its answer may be on the way when the process freezes.
+        uploading = asyncio.create_task(day.upload("damaged", 1))
         await world.reached("parse.claimed")
-        [generation] = await day.tenant.query("SELECT * FROM library.document_generation WHERE document_id = $1", document_id)
+        [generation] = await day.tenant.query(NEWEST_GENERATION, day.tenant.organisation_id)
         file = world.files / f"organisation-{day.tenant.organisation_id}" / generation["object_key"]
         file.write_bytes(damage(file.read_bytes()))
         world.first.process.signal(signal.SIGCONT)
+        document_id = await uploading
         await day.tenant.quiet()
         assert await reason_of(day, document_id) == ("FAILED", "CONTENT_CORRUPT")
         day.promises.texts[document_id] = None

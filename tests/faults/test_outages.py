@@ -11,7 +11,7 @@ import pytest
 
 from tests.faults.day import begun
 from tests.faults.report import tried
-from tests.faults.world import LEASE_SECONDS, POLL_SECONDS, World
+from tests.faults.world import LEASE_SECONDS, PATIENCE_SECONDS, POLL_SECONDS, World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 Outage: TypeAlias = Callable[[World], Awaitable[None]]
@@ -54,10 +54,11 @@ async def milvus_falls_silent(world: World) -> None:
 
 
 async def the_embedders_stream_is_cut(world: World) -> None:
-    # In the middle of what the many texts weigh.
-    world.to_embedder.cut_after(15_000)
-    while world.to_embedder.cut_is_due:  # noqa: ASYNC110  # bytes that other processes send
-        await asyncio.sleep(POLL_SECONDS)
+    # Well before the end of what the many texts weigh.
+    world.to_embedder.cut_after(4_000)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while world.to_embedder.cut_is_due:  # noqa: ASYNC110  # bytes that other processes send
+            await asyncio.sleep(POLL_SECONDS)
 
 
 async def the_embedder_falls_silent(world: World) -> None:
