@@ -224,3 +224,23 @@ def index_of_other_model(physical: str, expected: str) -> AppError:
 
 def _mebibytes(size: int) -> str:
     return f"{math.ceil(size / 2**20):,} MiB"
+
+
+def collection_not_found(name: str) -> AppError:
+    message = f"There is no collection {name} in Milvus. Prepare one first."
+    return AppError("INDEX_COLLECTION_NOT_FOUND", Status.NOT_FOUND, message, metadata={"collection": name})
+
+
+def collection_not_ours(name: str) -> AppError:
+    message = f"{name} is not a collection of this index and model."
+    return AppError("INDEX_COLLECTION_NOT_OURS", Status.FAILED_PRECONDITION, message, metadata={"collection": name})
+
+
+def collection_answers(name: str) -> AppError:
+    message = f"{name} answers searches, so it cannot be dropped. Switch to another collection first."
+    return AppError("INDEX_COLLECTION_ANSWERS", Status.FAILED_PRECONDITION, message, metadata={"collection": name})
+
+
+def collection_moved(answering: str) -> AppError:
+    message = f"Another collection answers by now: {answering}. Rebuild from there."
+    return AppError("INDEX_COLLECTION_MOVED", Status.FAILED_PRECONDITION, message, metadata={"collection": answering})

@@ -12,6 +12,7 @@ import structlog
 
 from embedder.adapters.engines import choose_device, suitable_batch_tokens
 from embedder.adapters.metrics import PrometheusObserver
+from embedder.adapters.milvus.collections import MilvusCollections
 from embedder.adapters.milvus.index import MilvusIndex
 from embedder.adapters.model_folders import Surroundings
 from embedder.configured_models import ModelStatus, configured_models, memory_budget_bytes
@@ -26,10 +27,20 @@ from embedder.domain.search import PassageSearch
 from embedder.domain.statistics import StatisticsCache
 from embedder.servicers.embedding import EmbeddingServicer
 from embedder.servicers.index import IndexServicer
+from embedder.servicers.rebuild import RebuildServicer
 from embedder.servicers.reranking import RerankingServicer
 from embedder.settings import EmbedderSettings
 from embedder.tei_server import serve_tei
-from lectern.embedder.v1 import embedding_pb2, embedding_pb2_grpc, index_pb2, index_pb2_grpc, reranking_pb2, reranking_pb2_grpc
+from lectern.embedder.v1 import (
+    embedding_pb2,
+    embedding_pb2_grpc,
+    index_pb2,
+    index_pb2_grpc,
+    rebuild_pb2,
+    rebuild_pb2_grpc,
+    reranking_pb2,
+    reranking_pb2_grpc,
+)
 from shared.rpc.caller_signing import CallerSigner
 from shared.rpc.health import Health
 from shared.rpc.server import ServiceServer
@@ -38,6 +49,7 @@ log = structlog.get_logger()
 EMBEDDING_SERVICE = embedding_pb2.DESCRIPTOR.services_by_name["EmbeddingService"].full_name
 RERANKING_SERVICE = reranking_pb2.DESCRIPTOR.services_by_name["RerankingService"].full_name
 INDEX_SERVICE = index_pb2.DESCRIPTOR.services_by_name["IndexService"].full_name
+REBUILD_SERVICE = rebuild_pb2.DESCRIPTOR.services_by_name["RebuildService"].full_name
 _INDEX_CHECK_SECONDS = 2.0
 # Tokenising and analysing for streams; the tokenizer itself spreads over the cores.
 _BULK_THREADS = 2
@@ -75,18 +87,21 @@ async def serve(settings: EmbedderSettings) -> AsyncIterator[RunningService]:
         return Batcher(limits, PrometheusObserver(), stall_seconds=settings.stall_seconds)
 
     signer = CallerSigner(settings.internal_key.get_secret_value().encode())
-    server = ServiceServer("embedder", signer=signer, service_names=(EMBEDDING_SERVICE, RERANKING_SERVICE, INDEX_SERVICE))
+    server = ServiceServer("embedder", signer=signer, service_names=(EMBEDDING_SERVICE, RERANKING_SERVICE, INDEX_SERVICE, REBUILD_SERVICE))
     current, others = configured_models(settings, device, Surroundings(open_batcher, bulk_threads, device_threads))
     models = ModelRegistry([current, *others], ModelStatus(server.health), budget_bytes=memory_budget_bytes(settings, device))
     embedder = await models.prepare_current()
     analyzer = await asyncio.to_thread(Analyzer)
-    index = MilvusIndex(settings.milvus_uri, settings.milvus_token.get_secret_value(), settings.index_alias, models.current.spec)
+    address = (settings.milvus_uri, settings.milvus_token.get_secret_value(), settings.index_alias, models.current.spec)
+    index = MilvusIndex(*address)
+    collections = MilvusCollections(*address, index)
     statistics = StatisticsCache(index)
     indexer = PassageIndexer(embedder, analyzer, index, statistics, bulk_threads)
     search = PassageSearch(embedder, analyzer, index, statistics)
     embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(EmbeddingServicer(models), server.grpc_server)
     reranking_pb2_grpc.add_RerankingServiceServicer_to_server(RerankingServicer(models), server.grpc_server)
     index_pb2_grpc.add_IndexServiceServicer_to_server(IndexServicer(models.current.spec, indexer, search, index), server.grpc_server)
+    rebuild_pb2_grpc.add_RebuildServiceServicer_to_server(RebuildServicer(collections, indexer), server.grpc_server)
     await server.start(settings.listen)
     background: list[asyncio.Task[None]] = []
     try:
@@ -102,6 +117,7 @@ async def serve(settings: EmbedderSettings) -> AsyncIterator[RunningService]:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
         await models.close()
+        await collections.close()
         await index.close()
         for threads in filter(None, (bulk_threads, device_threads)):
             threads.shutdown(wait=False, cancel_futures=True)
@@ -123,5 +139,5 @@ async def _follow_index(index: VectorIndex, health: Health) -> None:
         if (now := await index.is_serving()) != serving:
             log.info("index_health_changed", serving=now)
             serving = now
-            await health.set_serving(now, INDEX_SERVICE)
+            await health.set_serving(now, INDEX_SERVICE, REBUILD_SERVICE)
         await asyncio.sleep(_INDEX_CHECK_SECONDS)

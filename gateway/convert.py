@@ -16,10 +16,11 @@ from gateway.domain.filters import AllOf, AnyOf, Comparison, Filter, NoneOf, Ope
 from gateway.domain.jobs import Job, JobDocument, JobDocumentState, JobFailure, JobKind, JobState, JobStep
 from gateway.domain.passages import Passage
 from gateway.domain.reconcile import DriftCount, ReconcileReport, ReconcileStage
+from gateway.domain.reindex import Rebuild, RebuildState
 from gateway.domain.search import Candidate, Candidates
 from gateway.domain.strict_json import JsonValue
 from lectern.embedder.v1 import index_pb2
-from lectern.ingestor.v1 import collections_pb2, documents_pb2, jobs_pb2, passages_pb2, reconcile_pb2
+from lectern.ingestor.v1 import collections_pb2, documents_pb2, jobs_pb2, passages_pb2, rebuild_pb2, reconcile_pb2
 
 _OPERATORS = {
     Operator.EQUAL: index_pb2.OPERATOR_EQUAL,
@@ -219,6 +220,21 @@ def to_reconcile_report(message: reconcile_pb2.ReconcileResponse) -> ReconcileRe
 def _to_drift(message: reconcile_pb2.DriftCount) -> DriftCount:
     kind = _label(reconcile_pb2.DriftKind.Name(message.kind), "DRIFT_KIND_")
     return DriftCount(kind, message.found_count, message.mended_count)
+
+
+def to_rebuild(message: rebuild_pb2.Rebuild) -> Rebuild:
+    return Rebuild(
+        rebuild_id=message.rebuild_id,
+        state=RebuildState(_label(rebuild_pb2.RebuildState.Name(message.state), "REBUILD_STATE_")),
+        walk=message.walk,
+        done=message.done_count,
+        total=message.total_count,
+        embedded=message.embedded_count,
+        reused=message.reused_count,
+        reason=message.reason,
+        message=message.message,
+        create_time=message.create_time.ToDatetime(tzinfo=UTC),
+    )
 
 
 def to_passage(message: passages_pb2.Passage) -> Passage:

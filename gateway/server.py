@@ -29,12 +29,14 @@ from gateway.adapters.index import EmbedderIndex
 from gateway.adapters.jobs import IngestorJobs
 from gateway.adapters.passages import IngestorPassages
 from gateway.adapters.reconcile import IngestorReconciler
+from gateway.adapters.reindex import IngestorRebuilds
 from gateway.adapters.replies import PostgresReplies
 from gateway.domain.accounts import Accounts
 from gateway.domain.ask import Ask
 from gateway.domain.authentication import Authenticator
 from gateway.domain.idempotency import Idempotency
 from gateway.domain.readiness import PROBE_SECONDS, Readiness
+from gateway.domain.reindex import Reindexing
 from gateway.domain.search import Search
 from gateway.http import openapi, problems
 from gateway.http.admission import AddressMiddleware, BodyLimitMiddleware, ConcurrencyMiddleware
@@ -54,6 +56,7 @@ from gateway.routes import (
     openai_models,
     passages,
     reconcile,
+    reindex,
     search,
     system,
 )
@@ -64,7 +67,7 @@ from shared.rpc.caller_signing import CallerSigner
 from shared.rpc.channel import open_channel
 
 log = structlog.get_logger()
-_ROUTERS = (search, ask, collections, documents, jobs, passages, models, embeddings, openai_models, reconcile, accounts, system)
+_ROUTERS = (search, ask, collections, documents, jobs, passages, models, embeddings, openai_models, reconcile, reindex, accounts, system)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +173,7 @@ async def _open_services(settings: GatewaySettings, stack: AsyncExitStack) -> Se
         passages=pieces,
         search=searching,
         reconciler=IngestorReconciler(ingestor, timeouts.watch_seconds),
+        reindexing=Reindexing(IngestorRebuilds(ingestor, timeouts.rpc_seconds, timeouts.watch_seconds)),
         ask=Ask(searching, answers),
         embedder=RemoteEmbedder(embedder, timeouts.embed_seconds),
         embedding_models=index,

@@ -18,9 +18,10 @@ from ingestor.domain.incoming import DocumentHeader, TextEntry
 from ingestor.domain.jobs import Job, JobDocument, JobKind, JobState, JobStep, TaskState
 from ingestor.domain.metadata import Metadata
 from ingestor.domain.passages import Passage
+from ingestor.domain.rebuild import Rebuild, RebuildState
 from ingestor.domain.reconcile import ReconcileStage, Report
 from ingestor.domain.tasks import Stage, Step
-from lectern.ingestor.v1 import collections_pb2, documents_pb2, jobs_pb2, passages_pb2, reconcile_pb2
+from lectern.ingestor.v1 import collections_pb2, documents_pb2, jobs_pb2, passages_pb2, rebuild_pb2, reconcile_pb2
 from shared.errors import invalid_argument
 
 Named = TypeVar("Named")
@@ -29,6 +30,7 @@ _JOB_STATES = {state: jobs_pb2.JobState.Value(f"JOB_STATE_{state}") for state in
 _JOB_KINDS = {kind: jobs_pb2.JobKind.Value(f"JOB_KIND_{kind}") for kind in JobKind}
 _DRIFT_KINDS = {kind: reconcile_pb2.DriftKind.Value(f"DRIFT_KIND_{kind}") for kind in DriftKind}
 _RECONCILE_STAGES = {stage: reconcile_pb2.ReconcileStage.Value(f"RECONCILE_STAGE_{stage}") for stage in ReconcileStage}
+_REBUILD_STATES = {state: rebuild_pb2.RebuildState.Value(f"REBUILD_STATE_{state}") for state in RebuildState}
 _TASK_STATES = {state: jobs_pb2.TaskState.Value(f"TASK_STATE_{state}") for state in TaskState}
 _STEPS = {step: jobs_pb2.Step.Value(f"STEP_{step}") for step in Step}
 _STAGES = {stage: jobs_pb2.TaskStage.Value(f"TASK_STAGE_{stage}") for stage in Stage}
@@ -261,4 +263,19 @@ def to_reconcile_response(report: Report) -> reconcile_pb2.ReconcileResponse:
             for kind, message in _DRIFT_KINDS.items()
         ],
         unsettled_count=report.unsettled,
+    )
+
+
+def to_rebuild(rebuild: Rebuild) -> rebuild_pb2.Rebuild:
+    return rebuild_pb2.Rebuild(
+        rebuild_id=rebuild.rebuild_id,
+        state=_REBUILD_STATES[rebuild.state],
+        walk=rebuild.walk,
+        done_count=rebuild.done,
+        total_count=rebuild.total,
+        embedded_count=rebuild.embedded,
+        reused_count=rebuild.reused,
+        reason=rebuild.reason,
+        message=rebuild.message,
+        create_time=to_timestamp(rebuild.create_time),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from shared.errors import AppError, Status, invalid_argument
 
 
@@ -42,6 +44,25 @@ def reconciliation_running() -> AppError:
         "The index of this organisation is being mended by another call or by the daily run. Try again when that has ended.",
         retry_after_seconds=60.0,
     )
+
+
+def rebuild_running() -> AppError:
+    return AppError(
+        "REBUILD_RUNNING",
+        Status.ABORTED,
+        "The index is being rebuilt already. `lectern reindex --follow` shows how far it is.",
+        retry_after_seconds=60.0,
+    )
+
+
+def passages_rejected(rejected: Mapping[str, str]) -> AppError:
+    passage_id, reason = next(iter(rejected.items()))
+    message = f"The embedding model could not embed {len(rejected)} passages, the first being {passage_id} ({reason}). Change its document."
+    return AppError("PASSAGES_REJECTED", Status.FAILED_PRECONDITION, message, {"passage_id": passage_id})
+
+
+def services_only() -> AppError:
+    return AppError("SERVICES_ONLY", Status.PERMISSION_DENIED, "Only a service may rebuild the index: it concerns every organisation.")
 
 
 def stream_cut() -> AppError:

@@ -12,6 +12,7 @@ import structlog
 
 from ingestor.adapters.embedder import Embedder
 from ingestor.adapters.fetching.fetcher import HttpFetcher
+from ingestor.adapters.index_builder import EmbedderIndexBuilder
 from ingestor.adapters.object_store import ObjectContent, open_store
 from ingestor.adapters.parsers.pool import ParserPool
 from ingestor.adapters.parsers.process import ProcessLimits
@@ -28,6 +29,7 @@ from ingestor.adapters.postgres.parse_store import PostgresParseStore
 from ingestor.adapters.postgres.passages import PostgresPassages
 from ingestor.adapters.postgres.purges import PostgresPurges
 from ingestor.adapters.postgres.queue import PostgresQueue
+from ingestor.adapters.postgres.rebuilds import PostgresRebuilds
 from ingestor.adapters.postgres.reconciliation import PostgresReconciliation
 from ingestor.domain.bells import Bells
 from ingestor.domain.collections import Collections
@@ -40,6 +42,8 @@ from ingestor.domain.pipeline.fetch import FetchStage
 from ingestor.domain.pipeline.index import IndexStage
 from ingestor.domain.pipeline.parse import ParseStage
 from ingestor.domain.pipeline.purge import PurgeStage
+from ingestor.domain.rebuild import Rebuilds
+from ingestor.domain.rebuilder import Rebuilder
 from ingestor.domain.reconcile import Reconciler
 from ingestor.domain.reconcile_schedule import ReconcileSchedule
 from ingestor.domain.supervision import every
@@ -48,6 +52,7 @@ from ingestor.servicers.collections import CollectionServicer
 from ingestor.servicers.documents import DocumentServicer
 from ingestor.servicers.jobs import JobServicer
 from ingestor.servicers.passages import PassageServicer
+from ingestor.servicers.rebuild import RebuildServicer
 from ingestor.servicers.reconcile import ReconcileServicer
 from ingestor.settings import IngestorSettings, Reconciliation
 from ingestor.workers import Handler, Loops, running, worker_loops
@@ -60,6 +65,8 @@ from lectern.ingestor.v1 import (
     jobs_pb2_grpc,
     passages_pb2,
     passages_pb2_grpc,
+    rebuild_pb2,
+    rebuild_pb2_grpc,
     reconcile_pb2,
     reconcile_pb2_grpc,
 )
@@ -76,6 +83,7 @@ SERVICE_NAMES = (
     documents_pb2.DESCRIPTOR.services_by_name["DocumentService"].full_name,
     jobs_pb2.DESCRIPTOR.services_by_name["JobService"].full_name,
     passages_pb2.DESCRIPTOR.services_by_name["PassageService"].full_name,
+    rebuild_pb2.DESCRIPTOR.services_by_name["RebuildService"].full_name,
     reconcile_pb2.DESCRIPTOR.services_by_name["ReconcileService"].full_name,
 )
 HEALTH_SECONDS = 2.0
@@ -112,7 +120,8 @@ async def serve(settings: IngestorSettings) -> AsyncIterator[RunningService]:
         parser = ParserPool(DocumentLimits(), ProcessLimits(programs_path=settings.programs_path), settings.parser_processes)
         await parser.start()
         stack.push_async_callback(parser.close)
-        embedder = Embedder(await stack.enter_async_context(open_channel(settings.embedder_target, signer)))
+        embedder_channel = await stack.enter_async_context(open_channel(settings.embedder_target, signer))
+        embedder = Embedder(embedder_channel)
         task_bells, job_bells = Bells(), Bells()
 
         server = ServiceServer("ingestor", signer=signer, service_names=SERVICE_NAMES)
@@ -121,6 +130,9 @@ async def serve(settings: IngestorSettings) -> AsyncIterator[RunningService]:
         reconciliation = PostgresReconciliation(database, grace_seconds=settings.reconciliation.grace_seconds)
         reconciler = Reconciler(reconciliation, embedder)
         reconcile_pb2_grpc.add_ReconcileServiceServicer_to_server(ReconcileServicer(reconciler), server.grpc_server)
+        rebuilds = PostgresRebuilds(database, reconciliation, lease_seconds=settings.queue.lease_seconds)
+        rebuilder = Rebuilder(rebuilds, EmbedderIndexBuilder(embedder_channel, embedder), grace_seconds=settings.replaced_index_seconds)
+        rebuild_pb2_grpc.add_RebuildServiceServicer_to_server(RebuildServicer(Rebuilds(rebuilds)), server.grpc_server)
         await server.start(settings.listen)
         stack.push_async_callback(server.stop, settings.drain_seconds)
 
@@ -139,6 +151,7 @@ async def serve(settings: IngestorSettings) -> AsyncIterator[RunningService]:
             "orphans": partial(every, UPKEEP_SECONDS, partial(purges.remove_orphans, content.remove)),
             "drift": partial(every, METRICS_SECONDS, reconciliation.measure),
             **_schedule(settings.reconciliation, reconciler, reconciliation, embedder),
+            "rebuild": partial(every, settings.queue.poll_seconds, rebuilder.run_due),
             "upkeep": partial(every, UPKEEP_SECONDS, queue.keep_up),
             "retention": partial(every, UPKEEP_SECONDS, partial(PostgresJobs(database).prune, settings.queue.keep_days * DAY_SECONDS)),
             **worker_loops(queue, handlers, task_bells, workers=settings.workers, options=settings.queue),

@@ -80,6 +80,9 @@ class IngestorSettings(ServiceSettings):
         str, Field(description="Folders in which tesseract and LibreOffice are looked for, set apart by colons; empty: neither is used.")
     ] = "/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin:/Applications/LibreOffice.app/Contents/MacOS"
     drain_seconds: Annotated[float, Field(ge=0, description="How long calls in flight may take to end after SIGTERM.")] = 20.0
+    replaced_index_seconds: Annotated[
+        float, Field(ge=0, description="How long the old index is kept once a rebuilt one has taken its place.")
+    ] = 300.0
     limits: Limits = Limits()
     queue: Queue = Queue()
     fetching: Fetching = Fetching()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from embedder.domain.encoding import Vectors
@@ -71,6 +72,47 @@ class VectorIndex(Protocol):
 
     async def is_serving(self) -> bool:
         """Whether the store answers and is ours; mends the connection if it can. Never raises."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Succession:
+    """The collection that answers, and the one that is to take its place."""
+
+    serving: str
+    following: str
+
+
+class IndexCollections(Protocol):
+    """The index's physical collections.
+
+    Raises what `VectorIndex` does, and INDEX_COLLECTION_NOT_OURS for names that are not of this model.
+    """
+
+    async def prepare(self) -> Succession:
+        """Create the collection that follows the serving one, empty; what an earlier attempt left of it goes."""
+        ...
+
+    def open(self, collection: str) -> VectorIndex:
+        """The rows of one collection; its methods raise INDEX_COLLECTION_NOT_FOUND when it is not there."""
+        ...
+
+    async def switch(self, succession: Succession) -> None:
+        """Let the following collection answer, in one step for all searches. Nothing happens when it does already.
+
+        Raises:
+            AppError: INDEX_COLLECTION_MOVED when neither of the two answers.
+        """
+        ...
+
+    async def drop(self, collection: str) -> None:
+        """Remove a collection, if it is there.
+
+        Raises:
+            AppError: INDEX_COLLECTION_ANSWERS when it is the serving one.
+        """
         ...
 
     async def close(self) -> None: ...

@@ -84,8 +84,16 @@ class PassageIndexer:
             async for batch in batches:
                 yield batch
 
-    async def index(self, organisation_id: str, passages: Sequence[Passage], urgency: Urgency) -> IndexedBatch:
-        """Index one request's passages; durable on return.
+    async def index(
+        self, organisation_id: str, passages: Sequence[Passage], urgency: Urgency, *, into: VectorIndex | None = None
+    ) -> IndexedBatch:
+        """Index one request's passages; durable on return. Vectors are taken over from the serving index also when another is written.
+
+        Args:
+            organisation_id: whose passages.
+            passages: at most `MAX_PASSAGES`.
+            urgency: of what has to be embedded.
+            into: where to write; None: to the serving index.
 
         Raises:
             AppError: as `index_stream`.
@@ -100,8 +108,9 @@ class PassageIndexer:
         terms = await asyncio.get_running_loop().run_in_executor(self._bulk_threads, self._terms, written)
         rows = [IndexedPassage(passage, vectors[passage.passage_id], line) for passage, line in zip(written, terms, strict=True)]
         if rows:
-            await self._index.upsert(organisation_id, rows)
-            self._statistics.add(organisation_id, terms)
+            await (into or self._index).upsert(organisation_id, rows)
+            if into is None:
+                self._statistics.add(organisation_id, terms)
         return IndexedBatch(len(embedded), len(reused), rejected)
 
     def _terms(self, passages: Sequence[Passage]) -> list[str]:

@@ -21,6 +21,7 @@ from gateway.domain.models import EmbeddingModels, LanguageModels
 from gateway.domain.passages import Passages
 from gateway.domain.readiness import Readiness
 from gateway.domain.reconcile import Reconciler
+from gateway.domain.reindex import Reindexing
 from gateway.domain.search import Search
 from gateway.settings import GatewaySettings
 
@@ -38,6 +39,7 @@ class Services:
     passages: Passages
     search: Search
     reconciler: Reconciler
+    reindexing: Reindexing
     ask: Ask
     embedder: Embedder
     embedding_models: EmbeddingModels

@@ -46,7 +46,7 @@ class Embedder:
         self._index = index_pb2_grpc.IndexServiceStub(channel)
 
     async def window(self, organisation_id: str) -> Window:
-        with _calling(organisation_id):
+        with calling(organisation_id):
             response = await self._embedding.ListModels(embedding_pb2.ListModelsRequest(), timeout=CALL_SECONDS)
         for model in response.models:
             if model.name == response.current_model:
@@ -58,7 +58,7 @@ class Embedder:
         starts = [array("I") for _ in texts]
         for batch in _batches(_pieces(texts)):
             request = embedding_pb2.TokenizeTextsRequest(texts=[piece for _, _, piece in batch])
-            with _calling(organisation_id):
+            with calling(organisation_id):
                 response = await self._embedding.TokenizeTexts(request, timeout=CALL_SECONDS)
             for (text, offset, _), tokenized in zip(batch, response.texts, strict=True):
                 within_piece = np.frombuffer(tokenized.token_starts, dtype=_LITTLE_ENDIAN_U32)
@@ -68,8 +68,9 @@ class Embedder:
     async def write(
         self, organisation_id: str, passages: Sequence[StoredPassage], attributes: Mapping[int, Attributes]
     ) -> AsyncGenerator[Written, None]:
-        requests = list(_requests(passages, {task_id: _to_attributes(one) for task_id, one in attributes.items()}))
-        with _calling(organisation_id):
+        parts = passage_messages(passages, [attributes[passage.task_id] for passage in passages])
+        requests = [index_pb2.IndexPassagesRequest(passages=part) for part in parts]
+        with calling(organisation_id):
             call = self._index.IndexPassages(_each(requests), timeout=STREAM_SECONDS)
             unanswered = iter(requests)
             try:
@@ -87,7 +88,7 @@ class Embedder:
             raise unavailable("embedder")
 
     async def missing(self, organisation_id: str, passage_ids: Sequence[str]) -> set[str]:
-        with _calling(organisation_id):
+        with calling(organisation_id):
             response = await self._index.FindMissingPassages(
                 index_pb2.FindMissingPassagesRequest(passage_ids=passage_ids), timeout=CALL_SECONDS
             )
@@ -95,17 +96,17 @@ class Embedder:
 
     async def scan(self, organisation_id: str, after: str, limit: int) -> list[IndexRow]:
         request = index_pb2.ScanPassagesRequest(after_passage_id=after, page_size=limit)
-        with _calling(organisation_id):
+        with calling(organisation_id):
             response = await self._index.ScanPassages(request, timeout=CALL_SECONDS)
-        return [IndexRow(row.passage_id, row.document_id, row.generation, row.collection_id, row.fingerprint) for row in response.passages]
+        return [to_index_row(row) for row in response.passages]
 
     async def organisations(self) -> list[str]:
-        with _calling(EVERY_ORGANISATION):
+        with calling(EVERY_ORGANISATION):
             response = await self._index.ListIndexedOrganisations(index_pb2.ListIndexedOrganisationsRequest(), timeout=CALL_SECONDS)
         return list(response.organisation_ids)
 
     async def delete_passages(self, organisation_id: str, passage_ids: Sequence[str]) -> Deleted:
-        with _calling(organisation_id):
+        with calling(organisation_id):
             response = await self._index.DeletePassages(index_pb2.DeletePassagesRequest(passage_ids=passage_ids), timeout=CALL_SECONDS)
         return Deleted(response.deleted_count, response.remaining_count)
 
@@ -116,17 +117,37 @@ class Embedder:
             )
             for each in doomed
         ]
-        with _calling(organisation_id):
+        with calling(organisation_id):
             request = index_pb2.DeleteDocumentsRequest(documents=documents)
             response = await self._index.DeleteDocuments(request, timeout=CALL_SECONDS)
         return {each.document_id: Deleted(each.deleted_count, each.remaining_count) for each in response.documents}
 
 
 @contextmanager
-def _calling(organisation_id: str) -> Iterator[None]:
+def calling(organisation_id: str) -> Iterator[None]:
     """Calls inside act for the organisation; what they raise becomes an AppError."""
     with acting_for(Caller(organisation_id, SUBJECT)), peer_errors("embedder"):
         yield
+
+
+def to_index_row(row: index_pb2.IndexedPassage) -> IndexRow:
+    return IndexRow(row.passage_id, row.document_id, row.generation, row.collection_id, row.fingerprint)
+
+
+def passage_messages(passages: Sequence[StoredPassage], attributes: Sequence[Attributes]) -> Iterator[list[index_pb2.Passage]]:
+    """Passages with their attributes as messages, in parts that fit into one request each."""
+    part: list[index_pb2.Passage] = []
+    size = 0
+    for passage, its_attributes in zip(passages, attributes, strict=True):
+        message = _to_passage(passage, _to_attributes(its_attributes))
+        length = message.ByteSize()
+        if part and (len(part) == REQUEST_PASSAGES or size + length > STREAM_PART_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(message)
+        size += length
+    if part:
+        yield part
 
 
 def _pieces(texts: Sequence[str]) -> Iterator[tuple[int, int, str]]:
@@ -153,23 +174,6 @@ def _batches(pieces: Iterable[tuple[int, int, str]]) -> Iterator[list[tuple[int,
         size += length
     if batch:
         yield batch
-
-
-def _requests(
-    passages: Iterable[StoredPassage], attributes: Mapping[int, index_pb2.PassageAttributes]
-) -> Iterator[index_pb2.IndexPassagesRequest]:
-    request = index_pb2.IndexPassagesRequest()
-    size = 0
-    for passage in passages:
-        message = _to_passage(passage, attributes[passage.task_id])
-        length = message.ByteSize()
-        if request.passages and (len(request.passages) == REQUEST_PASSAGES or size + length > STREAM_PART_BYTES):
-            yield request
-            request, size = index_pb2.IndexPassagesRequest(), 0
-        request.passages.append(message)
-        size += length
-    if request.passages:
-        yield request
 
 
 async def _each(requests: Sequence[index_pb2.IndexPassagesRequest]) -> AsyncIterator[index_pb2.IndexPassagesRequest]:

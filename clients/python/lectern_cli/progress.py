@@ -24,7 +24,7 @@ from lectern_cli.output import plain
 if TYPE_CHECKING:
     from lectern_cli.files import SourceFile
     from lectern_cli.ingestion import Outcome
-    from lectern_client.models import Job, ReconcileReport
+    from lectern_client.models import IndexRebuild, Job, ReconcileReport
 
 _LINE_SECONDS = 5.0
 
@@ -163,3 +163,27 @@ class ReconcileBar:
             note = f"{report.found} differ" if report.found else ""
             total = max(report.total, report.done)
             self._bars.update(self._task, description=description, completed=report.done, total=total, note=note)
+
+
+class ReindexBar:
+    """One bar for each walk of a rebuild of the index; nothing where there is no terminal. Use as a context manager."""
+
+    def __init__(self, console: Console) -> None:
+        self._bars = _bars(console, TimeRemainingColumn()) if console.is_terminal else None
+        self._task = self._bars.add_task("Building", total=None, note="") if self._bars else None
+
+    def __enter__(self) -> Self:
+        if self._bars is not None:
+            self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def show(self, rebuild: IndexRebuild) -> None:
+        """Bring the display up to date."""
+        if self._bars is not None and self._task is not None:
+            note = rebuild.reason or (f"walk {rebuild.walk}" if rebuild.walk > 1 else "")
+            total = max(rebuild.total, rebuild.done)
+            self._bars.update(self._task, description=rebuild.state.capitalize(), completed=rebuild.done, total=total, note=note)

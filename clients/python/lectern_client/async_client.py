@@ -28,6 +28,7 @@ from lectern_client.models import (
     DeletionReceipt,
     Document,
     EmbeddingModels,
+    IndexRebuild,
     Job,
     JobDocument,
     LanguageModels,
@@ -127,6 +128,11 @@ class AsyncLectern:
         async with aclosing(self._transport.events(operations.reconcile(repair=repair))) as events:
             async for event in events:
                 yield model_event(event, ReconcileReport)
+
+    async def reindex(self, *, follow: bool = False) -> AsyncGenerator[IndexRebuild, None]:
+        async with aclosing(self._transport.events(operations.reindex(follow=follow))) as events:
+            async for event in events:
+                yield model_event(event, IndexRebuild)
 
 
 class _Resource:

@@ -24,6 +24,7 @@ from lectern_client.models import (
     DeletionReceipt,
     Document,
     EmbeddingModels,
+    IndexRebuild,
     Job,
     JobDocument,
     LanguageModels,
@@ -155,6 +156,13 @@ class Lectern:
     def reconcile(self, *, repair: bool = False) -> Iterator[ReconcileReport]:
         """Compare the index with the organisation's documents, and with ``repair`` mend it: how far it is, and last what came of it."""
         return (model_event(event, ReconcileReport) for event in self._transport.events(operations.reconcile(repair=repair)))
+
+    def reindex(self, *, follow: bool = False) -> Iterator[IndexRebuild]:
+        """Rebuild the whole index, or with ``follow`` only look at the newest rebuild: how far it is, and last what came of it.
+
+        Needs an operator's key. It goes on when the iterator is left.
+        """
+        return (model_event(event, IndexRebuild) for event in self._transport.events(operations.reindex(follow=follow)))
 
 
 class _Resource:

@@ -23,6 +23,7 @@ from lectern_client.models import (
     DeletionReceipt,
     Document,
     EmbeddingModels,
+    IndexRebuild,
     Job,
     JobDocument,
     LanguageModels,
@@ -233,6 +234,10 @@ def retry_job(job_id: str) -> Call[Job]:
 
 def reconcile(*, repair: bool) -> Call[ReconcileReport]:
     return Call("POST", f"{API}/reconcile", model(ReconcileReport), json={"repair": repair})
+
+
+def reindex(*, follow: bool) -> Call[IndexRebuild]:
+    return Call("POST", f"{API}/reindex", model(IndexRebuild), json={"follow": follow}, repeatable=False)
 
 
 def create_organisation(name: str) -> Call[NewOrganisation]:

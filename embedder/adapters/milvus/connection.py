@@ -16,7 +16,7 @@ from pymilvus import MilvusClient
 from pymilvus.exceptions import MilvusException
 
 from embedder import errors
-from embedder.adapters.milvus.schema import FINGERPRINT, create_collection, physical_name
+from embedder.adapters.milvus.schema import FINGERPRINT, create_collection, number_of, physical_name
 from embedder.domain.encoding import EncoderSpec
 
 log = structlog.get_logger()
@@ -28,7 +28,7 @@ CONNECT_SECONDS = 5.0
 _NOT_REACHED = 2
 # What a new client may mend. Milvus's own codes: the collection is not there, or (in Lite, after each restart) not loaded.
 _MENDABLE = (_NOT_REACHED, 100, 101)
-_ADMINISTRATION_SECONDS = 60.0
+ADMINISTRATION_SECONDS = 60.0
 
 
 class MilvusConnection:
@@ -38,9 +38,11 @@ class MilvusConnection:
     event loop.
     """
 
-    def __init__(self, uri: str, token: str, alias: str, spec: EncoderSpec) -> None:
+    def __init__(self, uri: str, token: str, alias: str, spec: EncoderSpec, *, collection: str = "") -> None:
+        """Lead to what is behind ``alias``, or to ``collection``, which must be one that `create_next` made."""
         self.alias = alias
-        self.physical_collection = physical_name(alias, spec)
+        self.name = collection or alias
+        self.physical_collection = collection or physical_name(alias, spec)
         self.lite = False
         # Collections that were made before there were fingerprints have no column for them.
         self.has_fingerprints = False
@@ -60,6 +62,10 @@ class MilvusConnection:
             AppError: INDEX_UNAVAILABLE when the store does not answer in time, INDEX_OF_OTHER_MODEL.
         """
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._call, operation)
+
+    async def follow_alias(self) -> None:
+        """Take note that the alias was moved. Calls that are under way go on."""
+        await self.call(self._prepare)
 
     async def close(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._threads, self._disconnect)
@@ -102,17 +108,25 @@ class MilvusConnection:
     def _prepare(self, client: MilvusClient) -> None:
         """See to it that the alias leads to a loaded collection of our model."""
         self.lite = "lite" in client.get_server_version(timeout=CONNECT_SECONDS)
-        behind_alias = _behind(client, self.alias)
-        if behind_alias is None:
-            if not client.has_collection(self.physical_collection, timeout=CONNECT_SECONDS):
-                create_collection(client, self.physical_collection, self._spec, lite=self.lite, timeout=_ADMINISTRATION_SECONDS)
-                log.info("collection_created", collection=self.physical_collection)
-            client.create_alias(self.physical_collection, self.alias, timeout=_ADMINISTRATION_SECONDS)
-        elif behind_alias != self.physical_collection:
-            raise errors.index_of_other_model(behind_alias, self.physical_collection)
-        client.load_collection(self.physical_collection, timeout=_ADMINISTRATION_SECONDS)
+        if self.name == self.alias:
+            self._prepare_alias(client)
+        elif not client.has_collection(self.name, timeout=CONNECT_SECONDS):
+            raise errors.collection_not_found(self.name)
+        client.load_collection(self.physical_collection, timeout=ADMINISTRATION_SECONDS)
         described = client.describe_collection(self.physical_collection, timeout=CONNECT_SECONDS)
         self.has_fingerprints = any(field["name"] == FINGERPRINT for field in described["fields"])
+
+    def _prepare_alias(self, client: MilvusClient) -> None:
+        behind_alias = collection_behind(client, self.alias)
+        if behind_alias is None:
+            if not client.has_collection(self.physical_collection, timeout=CONNECT_SECONDS):
+                create_collection(client, self.physical_collection, self._spec, lite=self.lite, timeout=ADMINISTRATION_SECONDS)
+                log.info("collection_created", collection=self.physical_collection)
+            client.create_alias(self.physical_collection, self.alias, timeout=ADMINISTRATION_SECONDS)
+        elif number_of(behind_alias, self.alias, self._spec) is None:
+            raise errors.index_of_other_model(behind_alias, physical_name(self.alias, self._spec))
+        else:
+            self.physical_collection = behind_alias
 
 
 def _was_answered(error: Exception) -> bool:
@@ -122,7 +136,7 @@ def _was_answered(error: Exception) -> bool:
     return isinstance(error, grpc.RpcError) and error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
-def _behind(client: MilvusClient, alias: str) -> str | None:
+def collection_behind(client: MilvusClient, alias: str) -> str | None:
     """The collection that an alias leads to; None when there is no such alias."""
     try:
         return str(client.describe_alias(alias, timeout=CONNECT_SECONDS)["collection_name"])

@@ -29,14 +29,15 @@ _KEYS_AT_ONCE = 8_192
 
 
 class MilvusIndex:
-    """One collection behind an alias, partitioned by organisation.
+    """One collection, behind an alias or on its way there, partitioned by organisation.
 
     Writes are made one at a time and flushed as Milvus Lite needs it; a server is not told to flush, and loses nothing by the rest.
     """
 
-    def __init__(self, uri: str, token: str, alias: str, spec: EncoderSpec) -> None:
-        self._connection = MilvusConnection(uri, token, alias, spec)
-        self._alias = alias
+    def __init__(self, uri: str, token: str, alias: str, spec: EncoderSpec, *, collection: str = "") -> None:
+        """Read and write what is behind ``alias``, or the ``collection`` that is to come there."""
+        self._connection = MilvusConnection(uri, token, alias, spec, collection=collection)
+        self._name = self._connection.name
         self._gate = LiteGate(self._flush)
 
     @property
@@ -48,9 +49,7 @@ class MilvusIndex:
 
             def write(client: MilvusClient, part: Sequence[IndexedPassage] = part) -> None:
                 fingerprints = self._connection.has_fingerprints
-                client.upsert(
-                    self._alias, [to_row(organisation_id, row, fingerprints=fingerprints) for row in part], timeout=_WRITE_SECONDS
-                )
+                client.upsert(self._name, [to_row(organisation_id, row, fingerprints=fingerprints) for row in part], timeout=_WRITE_SECONDS)
 
             await self._gate.write(self._connection.call(write), rows=len(part))
 
@@ -63,7 +62,7 @@ class MilvusIndex:
         return [_candidate(hit["entity"], vector=_vector(hit["entity"])) for hit in hits]
 
     async def sample_terms(self, organisation_id: str, count: int) -> list[str]:
-        rows = await self._connection.call(lambda client: client.get_collection_stats(self._alias, timeout=_READ_SECONDS))
+        rows = await self._connection.call(lambda client: client.get_collection_stats(self._name, timeout=_READ_SECONDS))
         share = min(1.0, count / max(int(rows["row_count"]), 1))
         while True:
             expression = expressions.of_slice(organisation_id, share, start=secrets.randbelow(1 << 16) / (1 << 16))
@@ -113,6 +112,14 @@ class MilvusIndex:
         conditions = () if collection_id is None else (f"collection_id == {expressions.literal(collection_id)}",)
         return await self._count(expressions.of_organisation(organisation_id, *conditions))
 
+    async def follow_alias(self) -> None:
+        """Take note that the alias was moved."""
+        await self._connection.follow_alias()
+
+    async def seal(self) -> None:
+        """Bring what was written to where no flush will hide it for a moment."""
+        await self._gate.seal()
+
     async def is_serving(self) -> bool:
         try:
             await self._query(expressions.of_passages("", [""]), ["row_key"])
@@ -127,7 +134,7 @@ class MilvusIndex:
     async def _search(self, column: str, query: Vectors | str, expression: str, limit: int, columns: list[str]) -> list[Any]:
         def search(client: MilvusClient) -> list[Any]:
             found = client.search(
-                self._alias,
+                self._name,
                 data=[query],
                 anns_field=column,
                 filter=expression,
@@ -152,7 +159,7 @@ class MilvusIndex:
         options = ({"consistency_level": "Strong"} if strong else {}) | ({"limit": limit} if limit else {})
 
         def query(client: MilvusClient) -> list[dict[str, Any]]:
-            return list(client.query(self._alias, filter=expression, output_fields=columns, timeout=_READ_SECONDS, **options))
+            return list(client.query(self._name, filter=expression, output_fields=columns, timeout=_READ_SECONDS, **options))
 
         async with self._gate.reading():
             return await self._connection.call(query)
@@ -180,7 +187,7 @@ class MilvusIndex:
         def query(client: MilvusClient) -> list[dict[str, Any]]:
             return list(
                 client.query(
-                    self._alias,
+                    self._name,
                     filter=expression,
                     output_fields=columns,
                     limit=limit,
@@ -196,7 +203,7 @@ class MilvusIndex:
 
     async def _delete(self, expression: str) -> None:
         def delete(client: MilvusClient) -> None:
-            client.delete(self._alias, filter=expression, timeout=_WRITE_SECONDS)
+            client.delete(self._name, filter=expression, timeout=_WRITE_SECONDS)
 
         await self._gate.write(self._connection.call(delete), rows=0)
 

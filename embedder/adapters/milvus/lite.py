@@ -54,6 +54,14 @@ class LiteGate:
         task.add_done_callback(_take_note)
         return await asyncio.shield(task)
 
+    async def seal(self) -> None:
+        """Flush what is left, now."""
+        async with self._writers:
+            if self._quiet:
+                self._quiet.cancel()
+            if self._unflushed:
+                await self._flush_alone()
+
     async def close(self) -> None:
         if self._quiet:
             self._quiet.cancel()

@@ -30,6 +30,17 @@ def physical_name(alias: str, spec: EncoderSpec) -> str:
     return re.sub(r"\W", "_", f"{alias}_{spec.name}_{spec.revision[:12]}", flags=re.ASCII)
 
 
+def number_of(collection: str, alias: str, spec: EncoderSpec) -> int | None:
+    """Which of the alias's collections for the model it is, counted from 1; None when it is none of them."""
+    counted = re.fullmatch(rf"{re.escape(physical_name(alias, spec))}(?:__([1-9]\d*))?", collection)
+    return int(counted[1] or 1) if counted else None
+
+
+def next_name(collection: str, alias: str, spec: EncoderSpec) -> str:
+    """The collection that takes the place of ``collection`` when the index is rebuilt."""
+    return f"{physical_name(alias, spec)}__{(number_of(collection, alias, spec) or 1) + 1}"
+
+
 def create_collection(client: MilvusClient, name: str, spec: EncoderSpec, *, lite: bool, timeout: float) -> None:
     """Create the collection with its indexes and load it. Blocking."""
     schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)

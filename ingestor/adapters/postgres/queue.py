@@ -16,14 +16,19 @@ from ingestor.domain.tasks import Claim, Stage, Task
 DELIVERIES = Counter("lectern_ingestor_deliveries_total", "Tasks given to a worker", ["stage"])
 QUARANTINED = Counter("lectern_ingestor_quarantined_total", "Tasks put aside after they took their workers down", ["stage"])
 
+# Shared by those who claim, alone for who begins to hold the index still: then every earlier claim can be seen.
+CLAIMING_LOCK = 0x1EC7E2
+WRITES_INDEX = "('INDEX', 'PUBLISH', 'PURGE')"
+JOIN_CLAIMING = f"SELECT pg_advisory_xact_lock_shared({CLAIMING_LOCK})"
+
 # An organisation that was served longer ago than these counts as never served.
 MAX_TURNS = 1000
 
-# A purge waits until no worker can still be writing what it removes.
-_CLAIMABLE = """
+# A purge waits until no worker can still be writing what it removes. Nobody writes to the index while a new one takes its place.
+_CLAIMABLE = f"""
     t.state = 'QUEUED' AND t.stage = $1 AND t.not_before <= now() AND ($1 <> 'PURGE' OR NOT EXISTS (
         SELECT FROM library.task w WHERE w.document_id = t.document_id AND w.task_id <> t.task_id AND w.lease_until > now()
-    ))
+    )) AND ($1 NOT IN {WRITES_INDEX} OR NOT EXISTS (SELECT FROM library.index_rebuild WHERE state = 'SWITCHING'))
 """
 _LEASE = """
 UPDATE library.task t
@@ -172,6 +177,7 @@ class PostgresQueue:
         last = max(1, self._max_deliveries - 1)
 
         async def work(connection: Connection) -> list[Task]:
+            await connection.execute(JOIN_CLAIMING)
             rows = [] if express else await connection.fetch(CLAIM_LAST, *lease, last)
             rows = rows or await connection.fetch(CLAIM_MANY, *lease, max_tasks, max_weight, express, last, *turns.columns())
             organisations.update(row["organisation_id"] for row in rows)

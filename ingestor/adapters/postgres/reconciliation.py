@@ -15,7 +15,7 @@ DRIFT = Gauge("lectern_ingestor_drift_passages", "Passages in which the index di
 # A lease outlasts any single step of a reconciliation; each step renews it.
 LEASE_SECONDS = 180
 
-_VISIBLE = """
+VISIBLE = """
     JOIN library.document d ON d.document_id = p.document_id AND d.visible_generation = p.generation AND d.deleted_time IS NULL
     JOIN library.document_generation g ON g.document_id = p.document_id AND g.generation = p.generation
 """
@@ -25,7 +25,7 @@ WHERE organisation_id = $1 AND deleted_time IS NULL AND visible_generation > 0
 """
 VISIBLE_ROWS = f"""
 SELECT p.passage_id, p.document_id, p.generation, d.collection_id, {FINGERPRINT} AS fingerprint
-FROM library.passage p {_VISIBLE}
+FROM library.passage p {VISIBLE}
 WHERE p.organisation_id = $1 AND p.passage_id > $2 ORDER BY p.passage_id LIMIT $3
 """
 # In work: a task of the document that has not ended, or one that wrote this very generation and ended a moment ago, when its worker
@@ -41,10 +41,10 @@ SELECT s.position,
         SELECT FROM library.deletion_receipt r
         WHERE r.document_id = s.document_id AND coalesce(r.purge_verified_time, now()) > now() - make_interval(secs => $6)
     ) AS in_work,
-    EXISTS (SELECT FROM library.passage p {_VISIBLE} WHERE p.passage_id = s.passage_id AND p.organisation_id = $1) AS visible,
+    EXISTS (SELECT FROM library.passage p {VISIBLE} WHERE p.passage_id = s.passage_id AND p.organisation_id = $1) AS visible,
     d.visible_generation,
     EXISTS (
-        SELECT FROM library.passage p {_VISIBLE}
+        SELECT FROM library.passage p {VISIBLE}
         WHERE p.document_id = s.document_id AND p.generation = s.generation AND {FINGERPRINT} = s.fingerprint
     ) AS has_twin
 FROM unnest($2::text[], $3::text[], $4::bigint[], $5::text[], $7::boolean[])
@@ -60,9 +60,11 @@ WHERE NOT EXISTS (
     SELECT FROM library.task t WHERE t.document_id = w.document_id AND t.job_id IS NULL AND t.state IN ('QUEUED', 'RUNNING')
 )
 """
+# A repair deletes from the index by what it read there a moment ago, so it ends where a new index takes the old one's place.
 LEASE = f"""
 INSERT INTO library.reconciliation AS r (organisation_id, lease_token, lease_until)
-VALUES ($1, $2, now() + interval '{LEASE_SECONDS} seconds')
+SELECT $1, $2, now() + interval '{LEASE_SECONDS} seconds'
+WHERE NOT EXISTS (SELECT FROM library.index_rebuild WHERE state = 'SWITCHING')
 ON CONFLICT (organisation_id) DO UPDATE SET lease_token = excluded.lease_token, lease_until = excluded.lease_until
 WHERE r.lease_token = $2 OR r.lease_until IS NULL OR r.lease_until < now()
 RETURNING organisation_id
@@ -86,6 +88,7 @@ UPDATE library.reconciliation SET lease_token = $1, lease_until = now() + interv
 WHERE organisation_id = (
     SELECT organisation_id FROM library.reconciliation
     WHERE coalesce(check_time, create_time) < now() - make_interval(secs => $2) AND (lease_until IS NULL OR lease_until < now())
+        AND NOT EXISTS (SELECT FROM library.index_rebuild WHERE state = 'SWITCHING')
         AND NOT organisation_id = ANY($3::text[])
     ORDER BY coalesce(check_time, create_time) LIMIT 1 FOR UPDATE SKIP LOCKED
 )

@@ -14,6 +14,7 @@ from lectern_client.models.collections import Collection, CollectionDeleted
 from lectern_client.models.documents import BatchUploaded, DeletionReceipt, Document, DocumentState, Page, Uploaded
 from lectern_client.models.jobs import JOB_ENDED, Job, JobDocument, JobFailure, JobState, JobStep
 from lectern_client.models.reconciliation import DriftCount, ReconcileReport
+from lectern_client.models.reindexing import IndexRebuild
 from lectern_client.models.search import (
     Answer,
     AskCitation,
@@ -48,6 +49,7 @@ __all__ = [
     "EmbeddingModel",
     "EmbeddingModels",
     "Hit",
+    "IndexRebuild",
     "Job",
     "JobDocument",
     "JobFailure",
