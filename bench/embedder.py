@@ -16,7 +16,7 @@ import statistics
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -102,7 +102,7 @@ def work(model: str, texts: Sequence[str]) -> Work:
 
 
 async def cpu_table(arguments: argparse.Namespace) -> Figures:
-    size = QUICK if arguments.quick else FULL
+    size = QUICK if arguments.quick else replace(FULL, rounds=arguments.rounds)
     cost = work(arguments.model, passages(size.texts))
     peaks = {"fp32": cpu_matmul_rate(torch.float32), "bf16": cpu_matmul_rate(torch.bfloat16)}
     async with AsyncExitStack() as stack:
@@ -194,6 +194,7 @@ def padding(engine: InProcess) -> float:
 def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer texts and rounds: about a minute")
+    parser.add_argument("--rounds", type=int, default=FULL.rounds, help="how often each has its turn; a round is a minute and a half")
     parser.add_argument("--json", type=Path, help="write {figure: value} there")
     parser.add_argument("--model", default="minilm", help="folder in sentence-transformers layout")
     parser.add_argument("--device", default="cpu", help="cpu, or cuda for the table of shapes")
