@@ -4,7 +4,7 @@ A parser turns one file into a :class:`ParsedDocument`: one text, with the place
 characters of ``ParsedDocument.text``.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -186,6 +186,17 @@ class Parser(Protocol):
 
         Raises:
             DocumentRejected: the file cannot be read, holds no text, or outgrew a limit.
+            ParserUnavailable: no parser could run.
+        """
+        ...
+
+    async def languages(self, texts: Sequence[str]) -> Sequence[str]:
+        """Tell the languages of texts that came as they are, not as files; one call for many is much cheaper than many calls.
+
+        Returns:
+            For each text an ISO 639-1 code, empty when unsure.
+
+        Raises:
             ParserUnavailable: no parser could run.
         """
         ...

@@ -15,6 +15,7 @@ from embedder.domain.passages import Generations, IndexedPassage
 from ingestor.adapters.embedder import _requests, _to_attributes
 from ingestor.adapters.object_store import ObjectContent
 from ingestor.adapters.parsers import formats
+from ingestor.adapters.parsers.language import detect_language
 from ingestor.adapters.parsers.zip_archive import members
 from ingestor.adapters.postgres.collections import PostgresCollections
 from ingestor.adapters.postgres.database import Database, open_database
@@ -55,6 +56,9 @@ class DirectParser:
 
     async def parse(self, source: SourceFile) -> ParsedDocument:
         return formats.parse(source, DocumentLimits())
+
+    async def languages(self, texts: Sequence[str]) -> Sequence[str]:
+        return [detect_language(text) for text in texts]
 
     async def unpack(self, archive: SourceFile) -> AsyncIterator[SourceFile]:
         for file in members(archive):

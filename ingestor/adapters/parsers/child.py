@@ -1,8 +1,8 @@
-"""The program of a parser's child process: ``python -m ingestor.adapters.parsers.child (check|parse|convert) MEMORY_BYTES PARENT_PID``.
+"""The program of a parser's child process: ``python -m ingestor.adapters.parsers.child OPERATION MEMORY_BYTES PARENT_PID``.
 
-Reads requests from its standard input and answers each on its standard output, until the input ends. It limits itself, and with itself
-the programs that it runs, before it reads anything: memory, open files, no writing of files unless it converts, no core dumps, and, for
-each file, processor time.
+The operation is ``check``, ``parse``, ``convert`` or ``detect``. Reads requests from its standard input and answers each on its standard
+output, until the input ends. It limits itself, and with itself the programs that it runs, before it reads anything: memory, open files, no
+writing of files unless it converts, no core dumps, and, for each file, processor time.
 """
 
 import os
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ingestor.adapters.parsers.formats import ConversionNeeded, check, convert, parse
-from ingestor.adapters.parsers.language import load_model
+from ingestor.adapters.parsers.language import detect_language, load_model
 from ingestor.adapters.parsers.programs import die_with_parent
-from ingestor.adapters.parsers.wire import Reply, Request, read_frame
+from ingestor.adapters.parsers.wire import Reply, Request, read_frame, unbundled
 from ingestor.domain.parsing import MEBIBYTE, DocumentRejected, RejectionReason
 
 _MAX_OPEN_FILES = 64
@@ -27,7 +27,7 @@ def main(operation: str, memory_bytes: int, parent: int) -> None:
     """Serve until the standard input ends or the parent is gone."""
     requests, replies = _own_pipes()
     _die_with(parent)
-    if operation == "parse":
+    if operation in ("parse", "detect"):
         load_model()  # writes a temporary file, which is forbidden from the next line on
     _limit(memory_bytes, _MAX_CONVERTED_BYTES if operation == "convert" else 0)
     _send(replies, *Reply().frame())
@@ -94,6 +94,8 @@ def _reply(operation: str, request: Request) -> Reply:
         return Reply(type=check(request.source, request.limits), peak_bytes=_peak_bytes())
     if operation == "convert":
         return Reply(converted=convert(request.source, request.limits), peak_bytes=_peak_bytes())
+    if operation == "detect":
+        return Reply(languages=tuple(map(detect_language, unbundled(request.source))), peak_bytes=_peak_bytes())
     try:
         return Reply(document=parse(request.source, request.limits), peak_bytes=_peak_bytes())
     except ConversionNeeded as needed:

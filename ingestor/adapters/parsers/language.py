@@ -19,12 +19,19 @@ def detect_language(text: str) -> str:
 
     Looks at the words of a few stretches spread over the text, so the cost does not grow with its length.
     """
-    step = max(_SAMPLE_CHARS, len(text) // _SAMPLES)
-    words = " ".join(word for start in range(0, len(text), step) for word in _WORD.findall(text[start : start + _SAMPLE_CHARS]))
+    words = " ".join(_WORD.findall(sample(text)))
     if not words:
         return ""
     language, probability = load_model().classify(words)
     return str(language) if probability >= _SURE and len(language) == _CODE_LENGTH else ""
+
+
+def sample(text: str) -> str:
+    """Return the part of a text that its language is told from: the whole of a short one, else stretches from all over it."""
+    if len(text) <= _SAMPLES * _SAMPLE_CHARS:
+        return text
+    step = len(text) // _SAMPLES
+    return " ".join(text[start : start + _SAMPLE_CHARS] for start in range(0, _SAMPLES * step, step))
 
 
 @cache

@@ -1,15 +1,16 @@
 """Parses files in warm child processes, so that a hostile one costs its own process and nothing else."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from tempfile import TemporaryDirectory
 
 import structlog
 
+from ingestor.adapters.parsers.language import sample
 from ingestor.adapters.parsers.process import KilledFromOutside, ParserProcess, ProcessLimits, rejected
-from ingestor.adapters.parsers.wire import Reply, Request
+from ingestor.adapters.parsers.wire import Reply, Request, bundled
 from ingestor.adapters.parsers.zip_archive import members
 from ingestor.domain.parsing import DocumentLimits, DocumentRejected, ParsedDocument, ParserUnavailable, RejectionReason, SourceFile
 
@@ -23,7 +24,8 @@ class ParserPool:
     """A :class:`ingestor.domain.parsing.Parser` whose work runs in child processes.
 
     Checks have a child of their own: whoever uploads a file does not wait behind the parsing of others. So have conversions, started with
-    the first: LibreOffice takes seconds, in which others' files are parsed.
+    the first: LibreOffice takes seconds, in which others' files are parsed. So have texts that are no files, started with the first:
+    they never wait behind files.
     Start it on the thread that lives as long as the service, for on Linux the children die with the thread that started them.
     """
 
@@ -34,6 +36,7 @@ class ParserPool:
         self._parsing = _Lane("parse", concurrency, processes, self._folder.name)
         self._checking = _Lane("check", 1, processes, self._folder.name)
         self._converting = _Lane("convert", 1, processes, self._folder.name)
+        self._detecting = _Lane("detect", 1, processes, self._folder.name)
 
     async def start(self) -> None:
         """Start the children.
@@ -45,7 +48,8 @@ class ParserPool:
 
     async def close(self, grace_seconds: float = 5.0) -> None:
         """End the children; files that are not done after the grace end in :class:`ParserUnavailable`."""
-        await asyncio.gather(*(lane.close(grace_seconds) for lane in (self._parsing, self._checking, self._converting)))
+        lanes = (self._parsing, self._checking, self._converting, self._detecting)
+        await asyncio.gather(*(lane.close(grace_seconds) for lane in lanes))
         await asyncio.to_thread(self._folder.cleanup)
 
     async def check(self, source: SourceFile) -> str:
@@ -64,6 +68,16 @@ class ParserPool:
         converted = (await self._converting.ask(request, self._processes.wall_seconds)).converted
         assert converted is not None
         return replace(_document_of(await self._ask_for_text(converted)), type=reply.type)
+
+    async def languages(self, texts: Sequence[str]) -> Sequence[str]:
+        """See :meth:`ingestor.domain.parsing.Parser.languages`. Cancelling ends the work in the child."""
+        request = Request(bundled(map(sample, texts)), self._documents, self._processes.cpu_seconds)
+        try:
+            reply = await self._detecting.ask(request, self._processes.wall_seconds)
+        except DocumentRejected:
+            return [""] * len(texts)  # logged by the worker; the texts are as good without
+        assert reply.languages is not None
+        return reply.languages
 
     async def unpack(self, archive: SourceFile) -> AsyncIterator[SourceFile]:
         """See :meth:`ingestor.domain.parsing.Parser.unpack`. In a thread, for the check has bounded what comes out."""

@@ -65,7 +65,7 @@ class ParserProcess:
 
     @classmethod
     async def start(cls, operation: str, limits: ProcessLimits, folder: str) -> Self:
-        """Start a child that does ``check``, ``parse`` or ``convert`` in a session of its own, and wait until it is ready.
+        """Start a child that does ``check``, ``parse``, ``convert`` or ``detect`` in a session of its own, and wait until it is ready.
 
         It gets no variable of our environment, for those hold secrets. ``folder``: where it may keep temporary files.
 

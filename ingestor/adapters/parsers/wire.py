@@ -5,6 +5,7 @@ No pickle: a child reads hostile files with native code, and what it sends back 
 
 import json
 import struct
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, BinaryIO, Self
@@ -19,7 +20,7 @@ MAX_HEADER_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One file to look at; ``cpu_seconds``: processor time after which the kernel ends the child."""
+    """One file to look at, or texts :func:`bundled` as one; ``cpu_seconds``: processor time after which the kernel ends the child."""
 
     source: SourceFile
     limits: DocumentLimits
@@ -43,11 +44,12 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came of a request: one of the first four is set; none in the greeting of a child that is ready.
+    """What came of a request: one of the first five is set; none in the greeting of a child that is ready.
 
     Attributes:
         type: of a file that was checked, or that has to be converted before it can be parsed.
         converted: the file that a conversion made.
+        languages: of bundled texts, in their order; empty where unsure.
         rejection: reason and message.
         cause: the exception behind a rejection and where it was raised, for the log; holds nothing of the file.
         peak_bytes: the most memory that the child has held so far.
@@ -56,6 +58,7 @@ class Reply:
     type: str | None = None
     document: ParsedDocument | None = None
     converted: SourceFile | None = None
+    languages: tuple[str, ...] | None = None
     rejection: tuple[RejectionReason, str] | None = None
     cause: str | None = None
     peak_bytes: int = 0
@@ -65,6 +68,8 @@ class Reply:
         if self.converted is not None:
             body = self.converted.content
             return _prefixed(header | {"converted": self.converted.name}, body), body
+        if self.languages is not None:
+            return _prefixed(header | {"languages": self.languages}, b""), b""
         if self.document is None:
             return _prefixed(header, b""), b""
         body = self.document.text.encode()
@@ -75,15 +80,27 @@ class Reply:
         """Raises ``ValueError``, ``KeyError`` or ``TypeError`` on what no honest child sends."""
         fields = json.loads(header)
         rejection = fields["rejection"]
-        document, converted = fields.get("document"), fields.get("converted")
+        document, converted, languages = fields.get("document"), fields.get("converted"), fields.get("languages")
         return cls(
             type=fields["type"],
             converted=SourceFile(str(converted), body) if converted is not None else None,
+            languages=tuple(map(str, languages)) if languages is not None else None,
             document=_document(document, body.decode()) if document is not None else None,
             rejection=(RejectionReason(rejection[0]), str(rejection[1])) if rejection is not None else None,
             cause=fields["cause"],
             peak_bytes=int(fields["peak_bytes"]),
         )
+
+
+def bundled(texts: Iterable[str]) -> SourceFile:
+    """Return many texts as one file, so that they cost one request."""
+    return SourceFile("texts.json", json.dumps(list(texts)).encode())
+
+
+def unbundled(source: SourceFile) -> list[str]:
+    """Return the texts of which :func:`bundled` made ``source``."""
+    texts: list[str] = json.loads(source.content)
+    return texts
 
 
 def read_frame(stream: BinaryIO) -> tuple[bytes, bytes] | None:

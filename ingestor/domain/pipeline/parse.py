@@ -103,7 +103,8 @@ class ParseStage:
     async def __call__(self, claim: Claim) -> None:
         claim.enter(Step.PARSE)
         sources = await self._store.sources(claim)
-        outcomes = await concurrently(partial(self._read, claim), sources, at_most=CONCURRENT_READS)
+        languages = await self._languages(claim, sources)
+        outcomes = await concurrently(partial(self._read, claim, languages), sources, at_most=CONCURRENT_READS)
         documents: list[tuple[Source, ParsedDocument]] = []
         failures: list[Failure] = []
         for source, outcome in zip(sources, outcomes, strict=True):
@@ -120,9 +121,18 @@ class ParseStage:
             await self._store.store_parsed(claim, contents)
             claim.done(content.task.task_id for content in contents)
 
-    async def _read(self, claim: Claim, source: Source) -> ParsedDocument | Failure:
+    async def _languages(self, claim: Claim, sources: Sequence[Source]) -> Mapping[int, str]:
+        """The languages of the inline texts, by their tasks' ids; those of files are told by whatever parses them."""
+        texts = {source.task.task_id: source.inline_text for source in sources if source.inline_text is not None}
+        if not texts:
+            return {}
+        found = await until_there(claim, lambda: languages(self._parser, list(texts.values())))
+        return dict(zip(texts, found, strict=True))
+
+    async def _read(self, claim: Claim, languages: Mapping[int, str], source: Source) -> ParsedDocument | Failure:
         if source.inline_text is not None:
-            return ParsedDocument(text=source.inline_text, type="txt", title=source.title or None)
+            language = languages[source.task.task_id]
+            return ParsedDocument(text=source.inline_text, type="txt", title=source.title or None, language=language)
         try:
             content = await until_there(claim, lambda: self._content.get(claim.organisation_id, source.content_sha256))
             file = SourceFile(source.name, content, source.declared_media_type or None)
@@ -158,6 +168,18 @@ async def parse(parser: Parser, source: SourceFile) -> ParsedDocument:
     """
     try:
         return await parser.parse(source)
+    except ParserUnavailable as error:
+        raise unavailable("parser") from error
+
+
+async def languages(parser: Parser, texts: Sequence[str]) -> Sequence[str]:
+    """The languages that ``parser`` tells ``texts`` to be in.
+
+    Raises:
+        AppError: PARSER_UNAVAILABLE.
+    """
+    try:
+        return await parser.languages(texts)
     except ParserUnavailable as error:
         raise unavailable("parser") from error
 

@@ -11,6 +11,8 @@ import pytest
 import pytest_asyncio
 
 from ingestor.adapters.object_store import ObjectContent, open_store
+from ingestor.adapters.parsers.pool import ParserPool
+from ingestor.adapters.parsers.process import ProcessLimits
 from ingestor.adapters.postgres.collections import PostgresCollections
 from ingestor.adapters.postgres.database import Database, open_database
 from ingestor.adapters.postgres.intake import PostgresIntake
@@ -19,7 +21,7 @@ from ingestor.domain.collections import NewCollection
 from ingestor.domain.content import object_key
 from ingestor.domain.incoming import DocumentHeader
 from ingestor.domain.intake import Intake, IntakeLimits
-from ingestor.domain.parsing import ParsedDocument, SourceFile
+from ingestor.domain.parsing import DocumentLimits
 from ingestor.migrations import FOLDER, SCHEMA
 from shared.migrations import Migrations
 
@@ -33,6 +35,7 @@ class Stores:
     database: Database
     content: ObjectContent
     purges: PostgresPurges
+    parser: ParserPool
 
     async def expire(self) -> None:
         """Let the shield of every object end."""
@@ -48,21 +51,14 @@ class Stores:
 async def stores(database_url: str, tmp_path: Path) -> AsyncIterator[Stores]:
     await Migrations(SCHEMA, FOLDER).upgrade(database_url)
     async with open_database(database_url, max_connections=4) as database:
-        yield Stores(database, ObjectContent(open_store((tmp_path / "files").as_uri()), database), PostgresPurges(database))
+        content = ObjectContent(open_store((tmp_path / "files").as_uri()), database)
+        parser = ParserPool(DocumentLimits(), ProcessLimits())
+        yield Stores(database, content, PostgresPurges(database), parser)
+        await parser.close()
 
 
 def files(tmp_path: Path) -> int:
     return sum(file.is_file() for file in (tmp_path / "files").rglob("*"))
-
-
-class PlainText:
-    """A parser that knows plain text alone."""
-
-    async def check(self, source: SourceFile) -> str:
-        return "txt"
-
-    async def parse(self, source: SourceFile) -> ParsedDocument:
-        raise NotImplementedError
 
 
 class RacingContent(ObjectContent):
@@ -86,7 +82,7 @@ async def upload(stores: Stores, content: ObjectContent) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         yield b"The crane."
 
-    intake = Intake(PostgresIntake(stores.database), content, PlainText(), LIMITS)
+    intake = Intake(PostgresIntake(stores.database), content, stores.parser, LIMITS)
     header = DocumentHeader("library", "", "crane.txt", None, "", "", "")
     await intake.upload("acme", header, chunks())
 

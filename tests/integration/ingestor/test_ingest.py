@@ -73,6 +73,24 @@ async def test_a_batch_becomes_searchable_as_one_job(library: Library) -> None:
     assert (passage.text, passage.external_id, passage.metadata["year"]) == ("Finding number 7.", "a-7", 7)
 
 
+async def test_texts_get_the_language_they_are_in_and_what_their_owner_says_wins(library: Library) -> None:
+    await library.create_collection()
+    english = "The contract ends on the third of March, unless both parties agree to prolong it."
+    french = "Le contrat prend fin le trois mars, sauf si les deux parties conviennent de le prolonger."
+    entries = [
+        documents_pb2.BatchEntry(external_id="english", text=english),
+        documents_pb2.BatchEntry(external_id="french", text=french),
+        documents_pb2.BatchEntry(external_id="numbers", text="17 4 2024"),
+        documents_pb2.BatchEntry(external_id="said", text=french, metadata=struct({"language": "oc"})),
+    ]
+    batch = await library.batch(entries)
+    await library.ended(batch.job.job_id)
+    passages = {passage.external_id: passage for passage in await library.read(*library.index.rows)}
+    languages = {name: library.index.rows[passage.passage_id].passage.attributes.language for name, passage in passages.items()}
+    assert languages == {"english": "en", "french": "fr", "numbers": "", "said": "oc"}
+    assert (await library.get(passages["french"].document_id)).language == "fr"
+
+
 async def test_a_long_document_is_cut_and_its_passages_are_read_in_order(library: Library) -> None:
     await library.create_collection()
     text = "\n\n".join(f"Paragraph {number} tells of crane number {number} and of nothing else at all." for number in range(100))

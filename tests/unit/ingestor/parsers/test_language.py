@@ -1,6 +1,6 @@
 import pytest
 
-from ingestor.adapters.parsers.language import detect_language
+from ingestor.adapters.parsers.language import detect_language, sample
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,12 @@ from ingestor.adapters.parsers.language import detect_language
 )
 def test_the_language_is_told_where_it_is_sure(text: str, language: str) -> None:
     assert detect_language(text) == language
+
+
+def test_a_short_text_is_looked_at_whole_and_a_long_one_in_bounded_part() -> None:
+    short = "The contract ends on the third of March. " * 50
+    assert sample(short) == short
+    assert len(sample(short * 1_000)) < 3 * len(short)
 
 
 def test_most_of_a_long_text_decides_not_its_beginning() -> None:

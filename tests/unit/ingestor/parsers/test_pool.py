@@ -39,7 +39,9 @@ FILES = {
     "a.eml": b"From: a@example.org\nSubject: S\nDate: Wed, 01 May 2024 12:00:00 +0200\n\nText of it",
     "a.json": b'{"a": "Text of it"}',
 }
-HELLO = source("a.txt", "The contract ends on the third of March, unless both parties agree to prolong it.")
+ENGLISH = "The contract ends on the third of March, unless both parties agree to prolong it."
+FRENCH = "Le contrat prend fin le trois mars, sauf si les deux parties conviennent de le prolonger."
+HELLO = source("a.txt", ENGLISH)
 
 
 @asynccontextmanager
@@ -118,6 +120,31 @@ async def test_every_format_comes_through_the_children_whole() -> None:
     assert documents["html"].headings[0].anchor == "top"
     assert documents["eml"].create_time is not None
     assert documents["eml"].create_time.isoformat() == "2024-05-01T12:00:00+02:00"
+
+
+async def test_the_languages_of_many_texts_are_told_in_one_request() -> None:
+    texts = [ENGLISH, FRENCH, "17 4 2024", ENGLISH + FRENCH * 2_000, "\ud800"] * 50
+    async with running(limits=ProcessLimits(files_per_process=1)) as pool:
+        assert children("detect") == []
+        assert list(await pool.languages(texts)) == ["en", "fr", "", "fr", ""] * 50
+        [first] = children("detect")
+        assert list(await pool.languages([FRENCH])) == ["fr"]
+        [second] = children("detect")
+    assert (first.pid, gone(first)) != (second.pid, False)
+
+
+async def test_texts_do_not_wait_behind_files() -> None:
+    async with running() as pool:
+        work = asyncio.create_task(pool.parse(ENDLESS))
+        await eventually(lambda: len(at_work()) == 1)
+        assert list(await pool.languages([ENGLISH])) == ["en"]
+        assert not work.done()
+        work.cancel()
+
+
+async def test_texts_whose_languages_take_too_long_to_tell_are_left_without() -> None:
+    async with running(limits=ProcessLimits(wall_seconds=0.0)) as pool:
+        assert list(await pool.languages([ENGLISH, FRENCH])) == ["", ""]
 
 
 async def test_a_bad_file_is_rejected_with_its_reason_and_the_child_goes_on() -> None:
