@@ -146,7 +146,7 @@ class SearchLoad:
 
     def _ask(self, number: int) -> float:
         began = time.perf_counter()
-        self._client.search(self._questions[number % len(self._questions)], limit=10)
+        self._client.search(self._questions[number % len(self._questions)], literal=True, limit=10)
         return time.perf_counter() - began
 
 
