@@ -12,7 +12,7 @@ from obstore.store import MemoryStore
 from embedder import convert
 from embedder.adapters.memory_index import MemoryIndex
 from embedder.domain.passages import Generations, IndexedPassage
-from ingestor.adapters.embedder import _requests, _to_attributes
+from ingestor.adapters.embedder import passage_messages
 from ingestor.adapters.object_store import ObjectContent
 from ingestor.adapters.parsers import formats
 from ingestor.adapters.parsers.language import detect_language
@@ -81,11 +81,10 @@ class DirectEmbedder:
     async def write(
         self, organisation_id: str, passages: Sequence[StoredPassage], attributes: Mapping[int, Attributes]
     ) -> AsyncGenerator[Written, None]:
-        messages = {task_id: _to_attributes(one) for task_id, one in attributes.items()}
         # One at a time, so that a failure finds some written and some not.
         for passage in passages:
-            [request] = _requests([passage], messages)
-            [received] = convert.passages(request.passages)
+            [messages] = passage_messages([passage], [attributes[passage.task_id]])
+            [received] = convert.passages(messages)
             await self._index.upsert(organisation_id, [IndexedPassage(received, _vector(received.text), received.text)])
             await self._reach("embedder.before_acknowledging")
             yield Written(count=1, reused_count=0, rejected={}, model="direct")
