@@ -31,6 +31,8 @@ WINDOW_PASSAGES = 2048
 WRITE_PASSAGES = 256
 # When a walk wrote no more than so much, what is left is written while the tasks are held back.
 FEW_DIFFERENCES = 500
+# Where more than that comes and goes in the time of a walk, walking on is of no use.
+MOST_WALKS = 5
 # Walks while tasks are held back: one that writes, one that finds nothing, and some for an index that loses what it acknowledged.
 LAST_WALKS = 5
 POLL_SECONDS = 0.3
@@ -91,8 +93,7 @@ class _Work:
         await self._save()
         # Whoever was switching may have done it: nothing is let go on before that is brought to its end.
         if rebuild.state is not RebuildState.SWITCHING:
-            while await self._walk() > FEW_DIFFERENCES:
-                pass
+            await self._catch_up()
             rebuild.state = RebuildState.SWITCHING
             await self._save()
         while not await self._store.writers_are_still():
@@ -115,6 +116,12 @@ class _Work:
     async def _save(self) -> None:
         if not await self._store.save(self._rebuild, self._token):
             raise LeaseLostError
+
+    async def _catch_up(self) -> None:
+        """Write everything while documents come and go, until little is left."""
+        for _ in range(MOST_WALKS):
+            if await self._walk() <= FEW_DIFFERENCES:
+                return
 
     async def _finish(self) -> None:
         """Write what is left and switch. Documents may be hidden meanwhile, but nothing becomes visible."""

@@ -87,7 +87,7 @@ class PostgresRebuilds:
 
         async def work(connection: Connection) -> bool:
             saved = await connection.fetchval(SAVE, rebuild.rebuild_id, token, rebuild.state, *values)
-            if rebuild.state is not RebuildState.SWITCHING:
+            if rebuild.state.ended:
                 await notify(connection, stages=[Stage.INDEX, Stage.PURGE])
             return saved is not None
 

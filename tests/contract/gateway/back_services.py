@@ -22,6 +22,8 @@ from lectern.ingestor.v1 import (
     jobs_pb2_grpc,
     passages_pb2,
     passages_pb2_grpc,
+    rebuild_pb2,
+    rebuild_pb2_grpc,
     reconcile_pb2,
     reconcile_pb2_grpc,
 )
@@ -36,6 +38,7 @@ NAMES = (
     "lectern.ingestor.v1.DocumentService",
     "lectern.ingestor.v1.JobService",
     "lectern.ingestor.v1.PassageService",
+    "lectern.ingestor.v1.RebuildService",
     "lectern.ingestor.v1.ReconcileService",
     "lectern.embedder.v1.IndexService",
     "lectern.embedder.v1.EmbeddingService",
@@ -56,6 +59,7 @@ class World:
     reconciliation: list[reconcile_pb2.ReconcileResponse] = field(
         default_factory=lambda: [reconcile_pb2.ReconcileResponse(stage=reconcile_pb2.RECONCILE_STAGE_ENDED)]
     )
+    rebuilds: list[rebuild_pb2.Rebuild] = field(default_factory=list)
     answer: list[generation_pb2.AnswerResponse] = field(default_factory=list)
     requests: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
     callers: list[Caller] = field(default_factory=list)
@@ -281,6 +285,20 @@ class Reconciling(reconcile_pb2_grpc.ReconcileServiceServicer):
             await self.world.pause("Reconcile")
 
 
+class Rebuilding(rebuild_pb2_grpc.RebuildServiceServicer):
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def StartRebuild(self, request: rebuild_pb2.StartRebuildRequest, context: Any) -> Any:
+        await self.world.called("StartRebuild", request)
+        return rebuild_pb2.StartRebuildResponse(rebuild=self.world.rebuilds[0])
+
+    async def WatchRebuild(self, request: rebuild_pb2.WatchRebuildRequest, context: Any) -> AsyncIterator[Any]:
+        await self.world.called("WatchRebuild", request)
+        for rebuild in self.world.rebuilds:
+            yield rebuild_pb2.WatchRebuildResponse(rebuild=rebuild)
+
+
 class Passages(passages_pb2_grpc.PassageServiceServicer):
     def __init__(self, world: World) -> None:
         self.world = world
@@ -354,6 +372,7 @@ async def start(world: World, signer: CallerSigner) -> ServiceServer:
         (documents_pb2_grpc.add_DocumentServiceServicer_to_server, Documents),
         (jobs_pb2_grpc.add_JobServiceServicer_to_server, Jobs),
         (reconcile_pb2_grpc.add_ReconcileServiceServicer_to_server, Reconciling),
+        (rebuild_pb2_grpc.add_RebuildServiceServicer_to_server, Rebuilding),
         (passages_pb2_grpc.add_PassageServiceServicer_to_server, Passages),
         (index_pb2_grpc.add_IndexServiceServicer_to_server, Index),
         (embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server, Embedding),

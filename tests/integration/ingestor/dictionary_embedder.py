@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import numpy as np
 
-from lectern.embedder.v1 import embedding_pb2, embedding_pb2_grpc, index_pb2, index_pb2_grpc
+from lectern.embedder.v1 import embedding_pb2, embedding_pb2_grpc, index_pb2, index_pb2_grpc, rebuild_pb2, rebuild_pb2_grpc
 from shared.caller import current_caller
 from shared.errors import AppError
 from shared.rpc.caller_signing import CallerSigner
@@ -44,6 +44,7 @@ class Index:
         deadly: texts whose request is never answered; `deadly_arrived` says that one has come in.
         open: cleared, every request to index waits.
         arrived: set when a request to index has come in.
+        built: rows of the collection that is being built.
     """
 
     rows: dict[str, Row] = field(default_factory=dict)
@@ -56,6 +57,7 @@ class Index:
     open: asyncio.Event = field(default_factory=lambda: _set(asyncio.Event()))
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     requests: int = 0
+    built: dict[str, Row] = field(default_factory=dict)
 
     def fail(self, method: str) -> None:
         error = self.failures[method].pop(0) if self.failures.get(method) else None
@@ -72,7 +74,9 @@ def _set(event: asyncio.Event) -> asyncio.Event:
 
 
 class Indexes(dict[str, Index]):
-    """An index for each organisation, made when it is first asked for."""
+    """An index for each organisation, made when it is first asked for; all are parts of the collection with the number ``serving``."""
+
+    serving = 1
 
     def __missing__(self, organisation_id: str) -> Index:
         self[organisation_id] = Index()
@@ -187,6 +191,71 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
         raise NotImplementedError
 
 
+class RebuildServicer(rebuild_pb2_grpc.RebuildServiceServicer):
+    """One collection is built at a time. What concerns every organisation fails as the index of the organisation ``*`` says."""
+
+    def __init__(self, indexes: Indexes) -> None:
+        self._indexes = indexes
+
+    async def PrepareCollection(
+        self, request: rebuild_pb2.PrepareCollectionRequest, context: Context
+    ) -> rebuild_pb2.PrepareCollectionResponse:
+        self._indexes.of_caller().fail("PrepareCollection")
+        for index in self._indexes.values():
+            index.built = {}
+        serving = self._indexes.serving
+        return rebuild_pb2.PrepareCollectionResponse(collection=str(serving + 1), serving_collection=str(serving))
+
+    async def BuildPassages(self, request: rebuild_pb2.BuildPassagesRequest, context: Context) -> rebuild_pb2.BuildPassagesResponse:
+        index = self._indexes.of_caller()
+        index.fail("BuildPassages")
+        rows = self._rows(index, request.collection)
+        reused = 0
+        for passage in request.passages:
+            source = index.rows.get(passage.take_vector_from)
+            reused += source is not None
+            rows[passage.passage_id] = Row(passage, source.vector if source else f"{passage.context}|{passage.text}")
+        return rebuild_pb2.BuildPassagesResponse(embedded_count=len(request.passages) - reused, reused_count=reused)
+
+    async def DeleteBuiltPassages(
+        self, request: rebuild_pb2.DeleteBuiltPassagesRequest, context: Context
+    ) -> index_pb2.DeletePassagesResponse:
+        rows = self._rows(self._indexes.of_caller(), request.collection)
+        return index_pb2.DeletePassagesResponse(deleted_count=sum(rows.pop(each, None) is not None for each in request.passage_ids))
+
+    async def ScanBuiltPassages(self, request: rebuild_pb2.ScanBuiltPassagesRequest, context: Context) -> index_pb2.ScanPassagesResponse:
+        index = self._indexes.of_caller()
+        index.fail("ScanBuiltPassages")
+        rows = self._rows(index, request.collection)
+        following = sorted(passage_id for passage_id in rows if passage_id > request.after_passage_id)[: request.page_size]
+        return index_pb2.ScanPassagesResponse(passages=[_held(passage_id, rows[passage_id].passage) for passage_id in following])
+
+    async def ListBuiltOrganisations(
+        self, request: rebuild_pb2.ListBuiltOrganisationsRequest, context: Context
+    ) -> index_pb2.ListIndexedOrganisationsResponse:
+        held = [organisation_id for organisation_id, index in self._indexes.items() if self._rows(index, request.collection)]
+        return index_pb2.ListIndexedOrganisationsResponse(organisation_ids=held)
+
+    async def SwitchCollection(
+        self, request: rebuild_pb2.SwitchCollectionRequest, context: Context
+    ) -> rebuild_pb2.SwitchCollectionResponse:
+        """Switches, and then fails if it is to: the reply is lost."""
+        if request.collection != str(self._indexes.serving):
+            assert request.serving_collection == str(self._indexes.serving)
+            self._indexes.serving += 1
+            for index in self._indexes.values():
+                index.rows, index.built = index.built, {}
+        self._indexes.of_caller().fail("SwitchCollection")
+        return rebuild_pb2.SwitchCollectionResponse()
+
+    async def DropCollection(self, request: rebuild_pb2.DropCollectionRequest, context: Context) -> rebuild_pb2.DropCollectionResponse:
+        assert int(request.collection) < self._indexes.serving
+        return rebuild_pb2.DropCollectionResponse()
+
+    def _rows(self, index: Index, collection: str) -> dict[str, Row]:
+        return index.rows if collection == str(self._indexes.serving) else index.built
+
+
 def _delete(index: Index, document: index_pb2.DocumentGenerations) -> index_pb2.DeletedDocument:
     doomed = [
         key
@@ -216,6 +285,7 @@ async def serve_dictionary(indexes: Indexes, signer: CallerSigner, listen: str =
     server = ServiceServer("embedder", signer=signer, service_names=[])
     embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(EmbeddingServicer(indexes), server.grpc_server)
     index_pb2_grpc.add_IndexServiceServicer_to_server(IndexServicer(indexes), server.grpc_server)
+    rebuild_pb2_grpc.add_RebuildServiceServicer_to_server(RebuildServicer(indexes), server.grpc_server)
     await server.start(listen)
     try:
         yield server.port

@@ -25,6 +25,8 @@ from lectern.ingestor.v1 import (
     jobs_pb2_grpc,
     passages_pb2,
     passages_pb2_grpc,
+    rebuild_pb2,
+    rebuild_pb2_grpc,
     reconcile_pb2,
     reconcile_pb2_grpc,
 )
@@ -82,6 +84,25 @@ class Library:
             ]
         assert reports[-1].stage == reconcile_pb2.RECONCILE_STAGE_ENDED
         return reports[-1]
+
+    @property
+    def rebuilds(self) -> Any:
+        return rebuild_pb2_grpc.RebuildServiceStub(self.channel)
+
+    async def start_rebuild(self) -> None:
+        with acting_for(Caller("*", "service:test")), peer_errors("ingestor"):
+            await self.rebuilds.StartRebuild(rebuild_pb2.StartRebuildRequest(), timeout=WAIT_SECONDS)
+
+    async def rebuilt(self) -> rebuild_pb2.Rebuild:
+        """The newest rebuild once it has ended, by watching it."""
+        with acting_for(Caller("*", "service:test")), peer_errors("ingestor"):
+            async for response in self.rebuilds.WatchRebuild(rebuild_pb2.WatchRebuildRequest(), timeout=WAIT_SECONDS):
+                rebuild: rebuild_pb2.Rebuild = response.rebuild
+        return rebuild
+
+    async def rebuild_state(self) -> str:
+        """What is remembered of the newest rebuild."""
+        return str((await self.query("SELECT state FROM library.index_rebuild ORDER BY create_time DESC LIMIT 1"))[0]["state"])
 
     @contextmanager
     def calling_raw(self) -> Iterator[None]:
