@@ -16,4 +16,4 @@ router = APIRouter(prefix="/api/v1", tags=["search"], route_class=StrictRoute)
 @router.post("/search", summary="Find passages by meaning and by words", responses=UNKNOWN_COLLECTION)
 async def search(body: SearchInput, services: CurrentServices) -> SearchResult:
     """The best passages of the organisation's documents, or of some collections, that satisfy the filter."""
-    return to_result(await services.search.run(body.to_query()), current_request_id())
+    return to_result(await services.search.run(body.to_query()), current_request_id(), grouped=body.group)

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, ConfigDict, Field, JsonValue
 
 from gateway.domain import search as domain
 from gateway.domain.filters import Filter, Place, both, check_size
+from gateway.domain.hit_groups import DocumentHits, group
 from gateway.domain.json_filter import compile_filter
 from gateway.domain.query_language import parse_query
 from gateway.schemas.shapes import OptionalText, RequestBody, Shape
@@ -60,6 +61,7 @@ class SearchInput(RequestBody):
     )
     limit: int = Field(default=10, ge=1, le=domain.MAX_LIMIT, description="How many hits at most.")
     literal: LiteralInput = False
+    group: bool = Field(default=False, description="Say also, in `groups`, which hits are of the same document and section.")
 
     def to_query(self) -> domain.Query:
         if self.mode == "pages":
@@ -105,8 +107,27 @@ class SearchHit(Shape):
     metadata: dict[str, JsonValue] = Field(description="The document's.")
 
 
+class SectionGroup(Shape):
+    """Hits below the same headings."""
+
+    headings: list[str] = Field(description="Outermost first.")
+    passage_ids: list[str] = Field(description="Of `hits`, best first.")
+
+
+class DocumentGroup(Shape):
+    """Hits of the same document."""
+
+    document_id: str
+    document_name: str
+    score: float = Field(description="Of its best hit.")
+    sections: list[SectionGroup] = Field(description="The one with the best hit first.")
+
+
 class SearchResult(Shape):
     hits: list[SearchHit] = Field(description="Best first.")
+    groups: list[DocumentGroup] | None = Field(
+        default=None, description="The hits by document and section; null unless `group` was asked for."
+    )
     timings_ms: dict[str, float] = Field(description="Milliseconds by stage; `library` is the join with the documents, `total` is all.")
     trace_id: str = Field(description="Every service logs this request under it; the same as the header X-Request-Id.")
 
@@ -131,8 +152,26 @@ def to_hit(hit: domain.Hit) -> SearchHit:
     )
 
 
-def to_result(found: domain.Found, trace_id: str) -> SearchResult:
-    return SearchResult(hits=[to_hit(hit) for hit in found.hits], timings_ms=to_timings(found.timings_ms), trace_id=trace_id)
+def to_group(document: DocumentHits) -> DocumentGroup:
+    passage = document.best.passage
+    return DocumentGroup(
+        document_id=passage.document_id,
+        document_name=passage.document_name,
+        score=document.best.candidate.score,
+        sections=[
+            SectionGroup(headings=list(section.headings), passage_ids=[hit.passage.passage_id for hit in section.hits])
+            for section in document.sections
+        ],
+    )
+
+
+def to_result(found: domain.Found, trace_id: str, *, grouped: bool = False) -> SearchResult:
+    return SearchResult(
+        hits=[to_hit(hit) for hit in found.hits],
+        groups=[to_group(document) for document in group(found.hits)] if grouped else None,
+        timings_ms=to_timings(found.timings_ms),
+        trace_id=trace_id,
+    )
 
 
 def to_timings(timings_ms: dict[str, float]) -> dict[str, float]:

@@ -63,6 +63,21 @@ async def test_a_hit_says_where_it_stands_and_why(client: httpx.AsyncClient, wor
     assert body["trace_id"] == response.headers["X-Request-Id"] == world.request_ids[-1]
 
 
+async def test_hits_are_grouped_when_that_is_asked_for(client: httpx.AsyncClient, world: World) -> None:
+    fill(world, 2)
+    body = (await client.post("/api/v1/search", json={"query": "leave", "group": True})).json()
+    assert body["groups"] == [
+        {
+            "document_id": f"d{number}",
+            "document_name": f"{number}.pdf",
+            "score": body["hits"][number]["score"],
+            "sections": [{"headings": ["Leave", "How much"], "passage_ids": [f"p{number}"]}],
+        }
+        for number in range(2)
+    ]
+    assert (await client.post("/api/v1/search", json={"query": "leave"})).json()["groups"] is None
+
+
 async def test_what_the_library_hides_is_refilled_from_further_candidates(client: httpx.AsyncClient, world: World) -> None:
     fill(world, 60, hidden=4)
     hits = (await client.post("/api/v1/search", json={"query": "leave", "limit": 10})).json()["hits"]
