@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from embedder.adapters.openvino import OpenVINOError
+from embedder.adapters.remote.model import RemoteModelError
 from embedder.adapters.transformers.checkpoint import CheckpointError
 from embedder.adapters.transformers.self_test import SelfTestError
 from embedder.server import serve
@@ -45,7 +46,7 @@ def main() -> None:
     settings = load_or_exit(EmbedderSettings)
     try:
         run_service("embedder", settings, serve_while_model_lives)
-    except (CheckpointError, OpenVINOError, SelfTestError, OSError) as error:
+    except (CheckpointError, OpenVINOError, RemoteModelError, SelfTestError, OSError) as error:
         sys.stderr.write(f"The embedder cannot start: {error}\n")
         raise SystemExit(2) from None
     except ModelLost:

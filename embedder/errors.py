@@ -7,6 +7,9 @@ from collections.abc import Iterable
 
 from shared.errors import AppError, Status, invalid_argument, too_busy, unavailable
 
+# What only an operator mends may be mended at any time; until then callers come back this often.
+_MENDING_SECONDS = 15.0
+
 
 def empty_text(position: int) -> AppError:
     return invalid_argument("EMPTY_TEXT", f"Text {position} has no characters. Leave empty texts out.", field=f"texts[{position}]")
@@ -37,6 +40,11 @@ def unknown_token_id(position: int, token_id: int, vocabulary_size: int) -> AppE
         "Tokenise with the model's own tokenizer, or send texts."
     )
     return invalid_argument("UNKNOWN_TOKEN_ID", message, field=f"token_sequences[{position}]")
+
+
+def token_sequences_not_taken() -> AppError:
+    message = "Another server runs this model, and it takes texts alone. Send texts."
+    return invalid_argument("TOKEN_SEQUENCES_NOT_TAKEN", message, field="token_sequences")
 
 
 def dimensions_out_of_range(dimensions: int, maximum: int) -> AppError:
@@ -203,6 +211,40 @@ def deadline_passed_in_queue() -> AppError:
 
 def encoding_failed() -> AppError:
     return AppError("ENCODING_FAILED", Status.INTERNAL, "The model could not encode this text. The log has the details.")
+
+
+def remote_unreachable(model: str, problem: str, retry_after_seconds: float) -> AppError:
+    message = f"The server of the model {model!r} cannot be used: {problem}. It is tried until it answers; its `url` is in the settings."
+    retry = round(max(1.0, retry_after_seconds), 1)
+    return AppError("REMOTE_MODEL_UNREACHABLE", Status.UNAVAILABLE, message, {"model": model}, retry_after_seconds=retry)
+
+
+def remote_busy(model: str, retry_after_seconds: float) -> AppError:
+    message = f"The server of the model {model!r} takes no requests for now. Try again later, or raise its quota."
+    return AppError("REMOTE_MODEL_BUSY", Status.RESOURCE_EXHAUSTED, message, {"model": model}, retry_after_seconds=retry_after_seconds)
+
+
+def remote_refused(model: str, status: int, fix: str) -> AppError:
+    message = f"The server of the model {model!r} answers {status}. {fix}"
+    return AppError("REMOTE_MODEL_REFUSED", Status.UNAVAILABLE, message, {"model": model}, retry_after_seconds=_MENDING_SECONDS)
+
+
+def remote_dimension_changed(model: str, dimension: int, expected: int) -> AppError:
+    message = (
+        f"The server of the model {model!r} answers with {dimension} elements, not {expected}: it runs another model now. Set "
+        "`remote_model` to the one that it ran, or start the embedder anew and index the library again."
+    )
+    return AppError("REMOTE_MODEL_CHANGED", Status.UNAVAILABLE, message, {"model": model}, retry_after_seconds=_MENDING_SECONDS)
+
+
+def remote_text_refused(model: str, status: int) -> AppError:
+    message = f"The server of the model {model!r} refuses this text with {status}. It may be too long there: lower `max_length_tokens`."
+    return AppError("ENCODING_FAILED", Status.FAILED_PRECONDITION, message, {"model": model})
+
+
+def remote_reply_invalid(model: str, problem: str) -> AppError:
+    message = f"The server of the model {model!r} made no usable reply: {problem}."
+    return AppError("ENCODING_FAILED", Status.FAILED_PRECONDITION, message, {"model": model})
 
 
 def vector_refused(reason: str) -> AppError:

@@ -15,6 +15,7 @@ from embedder.adapters.metrics import PrometheusObserver
 from embedder.adapters.milvus.collections import MilvusCollections
 from embedder.adapters.milvus.index import MilvusIndex
 from embedder.adapters.model_folders import Surroundings
+from embedder.adapters.remote.model import RemoteModel
 from embedder.configured_models import ModelStatus, configured_models, memory_budget_bytes
 from embedder.domain.analysis.analyzer import Analyzer
 from embedder.domain.batcher import Batcher
@@ -74,6 +75,7 @@ async def serve(settings: EmbedderSettings) -> AsyncIterator[RunningService]:
 
     Raises:
         CheckpointError: the current model's folder cannot be used.
+        RemoteModelError: the current model's server cannot be used.
         OpenVINOError: it was asked for, and is missing or cannot run the current model.
         SelfTestError: the current model's vectors cannot be trusted.
         OSError: the address cannot be listened on.
@@ -109,7 +111,8 @@ async def serve(settings: EmbedderSettings) -> AsyncIterator[RunningService]:
         failing = asyncio.create_task(_fail_with(models, server.health))
         background += [failing, asyncio.create_task(_follow_index(index, server.health))]
         await server.health.set_serving(True, EMBEDDING_SERVICE, RERANKING_SERVICE)  # noqa: FBT003  # the name says what is true
-        async with serve_tei(settings, embedder, current.checkpoint, models, batch_tokens=limits.batch_tokens):
+        checkpoint = None if isinstance(current, RemoteModel) else current.checkpoint
+        async with serve_tei(settings, embedder, checkpoint, models, batch_tokens=limits.batch_tokens):
             yield RunningService(server.port, failing)
     finally:
         await server.stop()

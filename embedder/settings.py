@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, SecretStr, Tag, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from shared.settings import ServiceSettings, SettingsGroup
 
 Precision = Literal["auto", "fp32", "bf16", "int8"]
+_MODEL_NAME = r"^[A-Za-z0-9][\w.-]{0,63}$"
 
 
 def _from_json(value: object) -> object:
@@ -22,7 +23,7 @@ def _from_json(value: object) -> object:
 class ModelSettings(SettingsGroup):
     """One entry of `EmbedderSettings.models`."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]{0,63}$", description="What requests call the model.")]
+    name: Annotated[str, Field(pattern=_MODEL_NAME, description="What requests call the model.")]
     folder: Annotated[
         str, Field(min_length=1, description="As `EmbedderSettings.model`; a reranker's is any sequence classifier of one label.")
     ]
@@ -38,7 +39,46 @@ class ModelSettings(SettingsGroup):
         return self
 
 
-def _uniquely_named(models: tuple[ModelSettings, ...]) -> tuple[ModelSettings, ...]:
+class RemoteModelSettings(SettingsGroup):
+    """One entry of `EmbedderSettings.models` that another server runs, with an interface like OpenAI's for embeddings."""
+
+    name: Annotated[str, Field(pattern=_MODEL_NAME, description="What requests call the model.")]
+    url: Annotated[
+        str,
+        Field(
+            pattern=r"^https?://[^\s/@?#]+/[^\s?#]*$", description="Of the embeddings, `https://host/v1/embeddings`; may be a private one."
+        ),
+    ]
+    api_key: Annotated[SecretStr, Field(description="Sent as a bearer token; empty: none.")] = SecretStr("")
+    remote_model: Annotated[str, Field(min_length=1, max_length=256, description="What the server calls the model.")]
+    dimension: Annotated[
+        int | None, Field(ge=1, le=8192, description="Elements that its vectors must have; left out: as the first that it gives.")
+    ] = None
+    tokenizer: Annotated[Path | None, Field(description="Its `tokenizer.json`; left out: the packaged model's counts instead.")] = None
+    max_length_tokens: Annotated[int, Field(ge=16, le=1_000_000, description="Longer texts are cut there, by that tokenizer's count.")] = (
+        512
+    )
+    batch_texts: Annotated[int, Field(ge=1, le=2048, description="Texts of one request at most.")] = 64
+    batch_tokens: Annotated[int, Field(ge=16, description="Tokens of one request at most; a longer text goes alone.")] = 16_384
+    requests: Annotated[int, Field(ge=1, le=64, description="Requests under way at once.")] = 4
+    request_seconds: Annotated[float, Field(gt=0, le=600, description="One request.")] = 60.0
+    query_prefix: Annotated[str | None, Field(description="Put before each query.")] = None
+    passage_prefix: Annotated[str | None, Field(description="Put before each passage.")] = None
+
+
+def _form(entry: object) -> str:
+    """Whether an entry is of a folder or of another server."""
+    is_remote = "url" in entry if isinstance(entry, dict) else isinstance(entry, RemoteModelSettings)
+    return "remote" if is_remote else "folder"
+
+
+AnyModelSettings = Annotated[
+    Annotated[ModelSettings, Tag("folder")] | Annotated[RemoteModelSettings, Tag("remote")],
+    Discriminator(_form),
+]
+
+
+def _uniquely_named(models: tuple[AnyModelSettings, ...]) -> tuple[AnyModelSettings, ...]:
     names = [model.name for model in models]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"more than one model is called {', '.join(twice)}")
@@ -68,7 +108,7 @@ class EmbedderSettings(ServiceSettings):
         ),
     ] = "minilm"
     models: Annotated[
-        tuple[ModelSettings, ...],
+        tuple[AnyModelSettings, ...],
         NoDecode,
         BeforeValidator(_from_json),
         AfterValidator(_uniquely_named),

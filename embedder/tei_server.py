@@ -25,21 +25,21 @@ _CALLER = Caller("tei", "service:tei")
 
 @asynccontextmanager
 async def serve_tei(
-    settings: EmbedderSettings, embedder: TextEmbedder, checkpoint: Checkpoint, models: ModelRegistry, *, batch_tokens: int
+    settings: EmbedderSettings, embedder: TextEmbedder, checkpoint: Checkpoint | None, models: ModelRegistry, *, batch_tokens: int
 ) -> AsyncIterator[None]:
     """Serve on ``settings.tei_listen`` until the context is left; without an address, do nothing.
 
     Args:
         settings: address, token and size of the queue.
         embedder: what runs the current model; warm.
-        checkpoint: the current model's files, for its tokenizer.
+        checkpoint: the current model's files, for its tokenizer; None only where there is no address.
         models: where a reranker is found.
         batch_tokens: padded tokens in one batch.
 
     Raises:
         OSError: the address cannot be listened on.
     """
-    if not settings.tei_listen:
+    if not settings.tei_listen or checkpoint is None:
         yield
         return
     inference = TextInference(embedder, await asyncio.to_thread(FastTokenReader, checkpoint))

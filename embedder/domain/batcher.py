@@ -14,15 +14,20 @@ import numpy as np
 import structlog
 
 from embedder import errors
+from embedder.domain.back_end import TextsRefused
 from embedder.domain.batching import BatchLimits, BatchQueue, DropReason, Item, Lane, QueueObserver
+from embedder.domain.device_line import open_device_lines
 from embedder.domain.encoding import EncoderFailed, Vectors
-from embedder.domain.engine import Engine, Engines
-from embedder.domain.line import Line, open_lines
+from embedder.domain.engine import ModelEngines, RemoteEngine
+from embedder.domain.line import BatchPostponed, Line
+from embedder.domain.remote_line import RemoteLine
 from shared.errors import AppError
 
 log = structlog.get_logger()
 # Whoever is refused is asked to come back within these.
 _SOONEST_RETRY_SECONDS, _LATEST_RETRY_SECONDS = 1.0, 30.0
+# How long texts whose deadline passed may wait to be told so while a line is not ready.
+_SWEEP_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,13 +171,16 @@ class Batcher:
         outcomes = await asyncio.gather(*(item.future for item in items), return_exceptions=True)
         return [_outcome(outcome) for outcome in outcomes]
 
-    async def run(self, engines: Engines) -> None:
+    async def run(self, engines: ModelEngines) -> None:
         """Feed ``engines`` until cancelled.
 
         Raises:
             EncoderFailed: a device is lost or hangs; every waiting call has been told. The process should end.
         """
-        self._lines = open_lines(engines, stall_seconds=self._stall_seconds)
+        if isinstance(engines, RemoteEngine):
+            self._lines = [RemoteLine(engines, self._clock)]
+        else:
+            self._lines = open_device_lines(engines, stall_seconds=self._stall_seconds)
         try:
             async with asyncio.TaskGroup() as tasks:
                 for line in self._lines:
@@ -180,7 +188,7 @@ class Batcher:
         except BaseExceptionGroup as group:
             raise EncoderFailed(str(group.exceptions[0])) from group
         finally:
-            self._stop()
+            await self._stop()
 
     async def _feed(self, line: Line, tasks: asyncio.TaskGroup) -> None:
         while True:
@@ -204,14 +212,19 @@ class Batcher:
             raise errors.model_stopped()
         if not self._lines:
             raise errors.model_not_ready()
+        if refusal := self._line_of(admission.lane).refusal:
+            raise refusal
         if self._is_late(admission):
             raise errors.deadline_passed_in_queue()
         return self._queue.excess(admission.lane, admission.organisation_id, admission.held)
 
     def _retry_seconds(self, lane: Lane, excess: int) -> float:
         """When ``excess`` tokens of the lane will have gone through the model, at its latest speed."""
-        seconds = excess / next(line.tokens_per_second for line in self._lines if lane in line.lanes)
+        seconds = excess / self._line_of(lane).tokens_per_second
         return round(min(max(_SOONEST_RETRY_SECONDS, seconds), _LATEST_RETRY_SECONDS), 1)
+
+    def _line_of(self, lane: Lane) -> Line:
+        return next(line for line in self._lines if lane in line.lanes)
 
     def _is_late(self, admission: Admission) -> bool:
         return admission.deadline is not None and admission.deadline <= self._clock()
@@ -224,11 +237,25 @@ class Batcher:
         return DropReason.CALLER_LEFT if isinstance(error, asyncio.CancelledError) else DropReason.REFUSED
 
     async def _next_batch(self, line: Line) -> list[Item[Embedded]]:
-        while not (batch := self._queue.next_batch(line.lanes)):
+        while True:
+            await self._until_ready(line)
+            if batch := self._queue.next_batch(line.lanes):
+                break
             await self._changed.wait()
         self._in_flight.update(batch)
         self._announce_change()
         return batch
+
+    async def _until_ready(self, line: Line) -> None:
+        """Meanwhile nobody waits beyond their deadline, and nobody for a line that takes no texts."""
+        while not await line.ready(_SWEEP_SECONDS):
+            if line.refusal:
+                for item in self._queue.drain():
+                    self._observer.dropped(item.lane, DropReason.REFUSED)
+                    _end(item, line.refusal)
+            else:
+                self._queue.drop_unwanted()
+            self._announce_change()
 
     def _announce_change(self) -> None:
         """Wake everybody who waits for work or for room. Nobody awaits between looking and waiting, so no change is missed."""
@@ -238,38 +265,48 @@ class Batcher:
     async def _process(self, line: Line, batch: list[Item[Embedded]]) -> None:
         try:
             await self._encode(line, batch)
+        except BatchPostponed:
+            self._in_flight.difference_update(batch)
+            self._queue.take_back(batch)
+            batch = []
         finally:
             for item in batch:
                 _end(item, errors.model_stopped())
             self._in_flight.difference_update(batch)
             line.room.release()
+            self._announce_change()
 
     async def _encode(self, line: Line, batch: list[Item[Embedded]]) -> None:
         """Run one batch; when it fails, run its halves, so that one bad text or a lack of memory does not fail its neighbours."""
         begun = self._clock()
         try:
-            vectors, seconds = await line.encode([item.tokens for item in batch])
-        except EncoderFailed:
+            vectors, seconds = await line.encode(batch)
+        except (EncoderFailed, BatchPostponed):
             raise
+        except AppError as error:
+            for item in batch:
+                _end(item, error)
+            return
         except Exception as error:
-            log.warning("batch_failed", items=len(batch), error=type(error).__name__, exc_info=len(batch) == 1)
+            refused = error.error if isinstance(error, TextsRefused) else None
+            log.warning("batch_failed", items=len(batch), error=type(error).__name__, exc_info=len(batch) == 1 and not refused)
             if len(batch) == 1:
-                _end(batch[0], errors.encoding_failed())
+                _end(batch[0], refused or errors.encoding_failed())
                 return
             middle = len(batch) // 2
             await self._encode(line, batch[:middle])
             await self._encode(line, batch[middle:])
             return
-        self._resolve(line.engine, batch, vectors, begun, seconds)
+        self._resolve(line, batch, vectors, begun, seconds)
 
-    def _resolve(self, engine: Engine, batch: list[Item[Embedded]], vectors: Vectors, begun: float, seconds: float) -> None:
+    def _resolve(self, line: Line, batch: list[Item[Embedded]], vectors: Vectors, begun: float, seconds: float) -> None:
         self._batch_number += 1
         tokens = sum(item.cost for item in batch)
         padded = len(batch) * max(item.cost for item in batch)
         self._observer.batch_encoded(
             texts=len(batch), tokens=tokens, padded_tokens=padded, budget_tokens=self._limits.batch_tokens, seconds=seconds
         )
-        problems = _problems(vectors, len(batch), engine.encoder.spec.dimension)
+        problems = _problems(vectors, len(batch), line.dimension)
         for item, problem, vector in zip(batch, problems, vectors, strict=False):
             self._observer.waited(item.lane, begun - item.queued_at)
             if problem:
@@ -277,7 +314,7 @@ class Batcher:
             elif not item.future.done():
                 item.future.set_result(Embedded(vector, item.cost, begun - item.queued_at, self._batch_number, seconds))
 
-    def _stop(self) -> None:
+    async def _stop(self) -> None:
         self._stopped = True
         waiting = self._queue.drain()
         for item in waiting:
@@ -286,7 +323,7 @@ class Batcher:
             _end(item, errors.model_stopped())
         self._announce_change()
         for line in self._lines:
-            line.stop()
+            await line.stop()
 
 
 def _end(item: Item[Embedded], error: AppError) -> None:

@@ -76,11 +76,13 @@ class BatchLimits:
         window_tokens: how much bulk work is sorted by length at a time. Larger pads less; smaller lets new work in sooner. Several
             organisations that wait share it, down to sixteen batches.
         queue_tokens: what may wait in each lane before new work is refused; see `BatchQueue.excess`.
+        batch_texts: items of one batch; None for as many as fit.
     """
 
     batch_tokens: int = 2048
     window_tokens: int = 65_536
     queue_tokens: int = 2_000_000
+    batch_texts: int | None = None
 
 
 @dataclass(slots=True)
@@ -201,6 +203,32 @@ class BatchQueue(Generic[Result]):
             self._observer.queued(lane, queue.tokens)
         return []
 
+    def take_back(self, batch: Sequence[Item[Result]]) -> None:
+        """Put the items of a batch that did not run where they were: ahead of all not drawn yet. Drops who left or came too late."""
+        for item in filter(self._is_wanted, batch):
+            queue = self._lanes[item.lane]
+            queue.window.append(item)
+            queue.count(item.organisation_id, item.cost)
+        for lane in {item.lane for item in batch}:
+            self._lanes[lane].window.sort(key=lambda item: item.cost)
+            self._observer.queued(lane, self._lanes[lane].tokens)
+
+    def drop_unwanted(self) -> None:
+        """End who came too late and forget who left, while no batch is cut that would do so."""
+        for lane, queue in self._lanes.items():
+            for items in (queue.window, *queue.by_organisation.values()):
+                wanted = [item for item in items if self._is_wanted(item)]
+                for item in items:
+                    queue.count(item.organisation_id, -item.cost)
+                items.clear()
+                for item in wanted:
+                    items.append(item)
+                    queue.count(item.organisation_id, item.cost)
+            for organisation_id in [name for name, items in queue.by_organisation.items() if not items]:
+                del queue.by_organisation[organisation_id]
+                queue.credits.pop(organisation_id, None)
+            self._observer.queued(lane, queue.tokens)
+
     def drain(self) -> list[Item[Result]]:
         """Take out everything that waits; whoever calls ends the futures."""
         items = [item for queue in self._lanes.values() for item in queue.everything()]
@@ -219,6 +247,8 @@ class BatchQueue(Generic[Result]):
             item = queue.window[-1]
             longest = longest or item.cost
             if batch and longest * (len(batch) + 1) > self._limits.batch_tokens:
+                break
+            if len(batch) == self._limits.batch_texts:
                 break
             queue.window.pop()
             queue.count(item.organisation_id, -item.cost)

@@ -16,7 +16,7 @@ from embedder import errors
 from embedder.domain.batcher import Batcher, Embedded
 from embedder.domain.batching import Lane
 from embedder.domain.encoding import EncoderSpec, Task, TokenIds, Tokenizer, Vectors
-from embedder.domain.engine import Engines
+from embedder.domain.engine import ModelEngines
 from shared.errors import AppError
 
 # A question is tokenised in 20 µs; the way to another thread and back takes seven times as long.
@@ -176,7 +176,7 @@ class TextEmbedder:
         self._batcher = batcher
         self._bulk_threads = bulk_threads
 
-    async def run(self, engines: Engines) -> None:
+    async def run(self, engines: ModelEngines) -> None:
         """Feed ``engines`` until cancelled; as `Batcher.run`."""
         await self._batcher.run(engines)
 
@@ -260,8 +260,10 @@ def check_token_sequences(sequences: Sequence[TokenIds], *, window: int, vocabul
     """Refuse what the model could not run.
 
     Raises:
-        AppError: TEXT_COUNT_OUT_OF_RANGE, EMPTY_TOKEN_SEQUENCE, TOKEN_SEQUENCE_TOO_LONG or UNKNOWN_TOKEN_ID.
+        AppError: TOKEN_SEQUENCES_NOT_TAKEN, TEXT_COUNT_OUT_OF_RANGE, EMPTY_TOKEN_SEQUENCE, TOKEN_SEQUENCE_TOO_LONG or UNKNOWN_TOKEN_ID.
     """
+    if not vocabulary_size:
+        raise errors.token_sequences_not_taken()
     if not 1 <= len(sequences) <= MAX_TEXTS:
         raise errors.text_count_out_of_range(len(sequences), MAX_TEXTS)
     for position, ids in enumerate(sequences):

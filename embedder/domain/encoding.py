@@ -49,7 +49,7 @@ class Tokenizer(Protocol):
 
     @property
     def vocabulary_size(self) -> int:
-        """The model knows the token ids below this."""
+        """The model knows the token ids below this; 0 where it takes texts alone."""
         ...
 
     def tokenize(self, texts: Sequence[str], task: Task) -> Sequence[Sized]:

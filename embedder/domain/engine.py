@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
+from embedder.domain.back_end import BackEnd
 from embedder.domain.encoding import Encoder
+from shared.errors import AppError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,3 +48,28 @@ class Engines:
         """One device for both lanes, which runs one batch after the other."""
         engine = Engine(encoder, device_threads=device_threads)
         return cls(engine, engine, precision)
+
+
+async def _tell_nobody(_: AppError | None) -> None:
+    """What a remote engine tells before somebody listens."""
+
+
+@dataclass(slots=True, eq=False)
+class RemoteEngine:
+    """Another server that runs the model for both lanes.
+
+    Attributes:
+        back_end: the server.
+        dimension: elements that its vectors must have.
+        requests: how many may be on their way at once.
+        tell: awaited with the reason when the server cannot be used any more, and with None when it can again.
+    """
+
+    back_end: BackEnd
+    dimension: int
+    requests: int
+    tell: Callable[[AppError | None], Awaitable[None]] = _tell_nobody
+    precision: str = ""
+
+
+ModelEngines = Engines | RemoteEngine

@@ -12,8 +12,9 @@ import structlog
 
 from embedder.domain.embedding import Model, ModelKind, ModelState, TextEmbedder
 from embedder.domain.encoding import EncoderFailed, EncoderSpec
-from embedder.domain.engine import Engines
+from embedder.domain.engine import ModelEngines, RemoteEngine
 from embedder.domain.reranking import TextReranker
+from shared.errors import AppError
 
 log = structlog.get_logger()
 Runner = TextEmbedder | TextReranker
@@ -51,7 +52,7 @@ class ModelSource(Protocol):
         """Open the tokenizer, and put a queue in front of engines to come."""
         ...
 
-    def load(self) -> Engines:
+    def load(self) -> ModelEngines:
         """Read the weights, prove them, and warm up. Raises whatever is wrong with them, in words for an operator."""
         ...
 
@@ -128,6 +129,8 @@ class LoadableModel:
         except BaseException:
             self.runner = None
             raise
+        if isinstance(engines, RemoteEngine):
+            engines.tell = self._follow_server
         model = self.model
         model.precision, model.memory_bytes = engines.precision, self._source.held_bytes(engines.precision)
         self._feeding = asyncio.create_task(self._feed(runner, engines))
@@ -162,7 +165,7 @@ class LoadableModel:
         """Keep why the model could not be described or loaded."""
         await self._set_state(ModelState.FAILED, str(error) or type(error).__name__)
 
-    async def _feed(self, runner: Runner, engines: Engines) -> None:
+    async def _feed(self, runner: Runner, engines: ModelEngines) -> None:
         """Run the model's batches; when its device is lost, say so."""
         try:
             await runner.run(engines)
@@ -170,6 +173,10 @@ class LoadableModel:
             log.exception("model_failed", model=self.model.spec.name)
             await self._set_state(ModelState.FAILED, str(error))
             self._on_lost(error)
+
+    async def _follow_server(self, refusal: AppError | None) -> None:
+        """The model stays loaded while its server cannot be used, and serves again when it can."""
+        await self._set_state(ModelState.FAILED if refusal else ModelState.READY, refusal.message if refusal else "")
 
     async def _set_state(self, state: ModelState, failure: str = "") -> None:
         self.model.state, self.model.failure = state, failure

@@ -15,7 +15,7 @@ from embedder.domain.batcher import Batcher
 from embedder.domain.batching import Lane
 from embedder.domain.embedding import Call, Model, Timings, Urgency, run_call, thought_tokens
 from embedder.domain.encoding import TokenIds, Vectors
-from embedder.domain.engine import Engines
+from embedder.domain.engine import ModelEngines
 
 # More than any window holds, and little enough to be repeated before each of the texts.
 MAX_QUERY_CHARACTERS = 32_768
@@ -78,7 +78,7 @@ class TextReranker:
         self._batcher = batcher
         self._bulk_threads = bulk_threads
 
-    async def run(self, engines: Engines) -> None:
+    async def run(self, engines: ModelEngines) -> None:
         """Feed ``engines`` until cancelled; as `Batcher.run`."""
         await self._batcher.run(engines)
 

@@ -218,3 +218,44 @@ async def test_every_text_leaves_exactly_once_in_a_batch_within_the_budget(
         assert len({item.lane for item in batch}) == 1
         taken += batch
     assert sorted(map(id, taken)) == sorted(map(id, added))
+
+
+async def test_no_batch_has_more_texts_than_the_limit() -> None:
+    bench = Bench(BatchLimits(batch_tokens=100, window_tokens=1_000, queue_tokens=500, batch_texts=3))
+    bench.add(*[2] * 7)
+    assert [bench.lengths() for _ in range(3)] == [[2, 2, 2], [2, 2, 2], [2]]
+
+
+async def test_a_batch_taken_back_goes_ahead_of_its_lane_but_behind_what_is_urgent(bench: Bench) -> None:
+    bench.add(20, 30)
+    batch = bench.queue.next_batch()
+    bench.add(10, lane=Lane.INTERACTIVE)
+    bench.add(90)
+    bench.queue.take_back(batch)
+    assert bench.drops.tokens[Lane.BULK] == 140
+    assert [bench.lengths() for _ in range(3)] == [[10], [20, 30], [90]]
+    assert bench.drops.tokens == {Lane.INTERACTIVE: 0, Lane.BULK: 0}
+
+
+async def test_of_a_batch_taken_back_only_what_somebody_waits_for_is_kept(bench: Bench) -> None:
+    items = [*bench.add(10), *bench.add(20, deadline=5.0), *bench.add(30)]
+    batch = bench.queue.next_batch()
+    items[0].future.cancel()
+    bench.clock.now = 6.0
+    bench.queue.take_back(batch)
+    assert bench.lengths() == [30]
+    assert sorted(bench.drops.reasons) == [(Lane.BULK, DropReason.CALLER_LEFT), (Lane.BULK, DropReason.DEADLINE_PASSED)]
+    with pytest.raises(AppError, match="DEADLINE_PASSED_IN_QUEUE"):
+        items[1].future.result()
+
+
+async def test_who_came_too_late_is_told_without_a_batch_being_cut(bench: Bench) -> None:
+    late, kept = bench.add(20, organisation="a", deadline=5.0) + bench.add(30, organisation="b")
+    bench.clock.now = 6.0
+    bench.queue.drop_unwanted()
+    assert (late.future.done(), kept.future.done()) == (True, False)
+    assert bench.drops.tokens[Lane.BULK] == 30
+    assert bench.queue.excess(Lane.BULK, "a", 400) == 0
+    assert bench.lengths() == [30]
+    with pytest.raises(AppError, match="DEADLINE_PASSED_IN_QUEUE"):
+        late.future.result()
