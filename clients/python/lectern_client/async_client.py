@@ -82,8 +82,9 @@ class AsyncLectern:
         filter: Mapping[str, Any] | None = None,  # noqa: A002  # the field's name in the API
         limit: int = 10,
         literal: bool = False,
+        group: bool = False,
     ) -> SearchResult:
-        return await self._transport.send(operations.search(query, collections, filter, limit, literal=literal))
+        return await self._transport.send(operations.search(query, collections, filter, limit, literal=literal, group=group))
 
     async def ask(
         self,

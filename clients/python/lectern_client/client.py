@@ -87,6 +87,7 @@ class Lectern:
         filter: Mapping[str, Any] | None = None,  # noqa: A002  # the field's name in the API
         limit: int = 10,
         literal: bool = False,
+        group: bool = False,
     ) -> SearchResult:
         """The passages that fit ``query`` best.
 
@@ -96,8 +97,9 @@ class Lectern:
             filter: which passages may be found.
             limit: hits at most.
             literal: take the query as plain text.
+            group: say also which hits are of the same document and section.
         """
-        return self._transport.send(operations.search(query, collections, filter, limit, literal=literal))
+        return self._transport.send(operations.search(query, collections, filter, limit, literal=literal, group=group))
 
     def ask(
         self,

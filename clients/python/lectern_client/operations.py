@@ -174,8 +174,12 @@ def get_passage(passage_id: str, before: int, after: int) -> Call[PassageInConte
     return Call("GET", f"{API}/passages/{part(passage_id)}", model(PassageInContext), query=query)
 
 
-def search(query: str, collections: Sequence[str], filter_: Mapping[str, Any] | None, limit: int, *, literal: bool) -> Call[SearchResult]:
-    body = _given(query=query, collections=list(collections) or None, filter=filter_, limit=limit, literal=literal or None)
+def search(
+    query: str, collections: Sequence[str], filter_: Mapping[str, Any] | None, limit: int, *, literal: bool, group: bool
+) -> Call[SearchResult]:
+    body = _given(
+        query=query, collections=list(collections) or None, filter=filter_, limit=limit, literal=literal or None, group=group or None
+    )
     return Call("POST", f"{API}/search", model(SearchResult), json=body)
 
 

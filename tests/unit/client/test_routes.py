@@ -67,6 +67,8 @@ SHAPES: dict[str, type[BaseModel]] = {
     "DeletionReceipt": models.DeletionReceipt,
     "Job": models.Job,
     "JobFailure": models.JobFailure,
+    "DocumentGroup": models.DocumentGroup,
+    "SectionGroup": models.SectionGroup,
     "JobStep": JobStep,
     "JobDocument": JobDocument,
     "ReconcileReport": models.ReconcileReport,

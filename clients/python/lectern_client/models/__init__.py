@@ -23,10 +23,12 @@ from lectern_client.models.search import (
     AskEvent,
     AskMetadata,
     Citation,
+    DocumentGroup,
     Hit,
     Passage,
     PassageInContext,
     SearchResult,
+    SectionGroup,
 )
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "CollectionDeleted",
     "DeletionReceipt",
     "Document",
+    "DocumentGroup",
     "DocumentState",
     "DriftCount",
     "EmbeddingModel",
@@ -65,5 +68,6 @@ __all__ = [
     "PassageInContext",
     "ReconcileReport",
     "SearchResult",
+    "SectionGroup",
     "Uploaded",
 ]

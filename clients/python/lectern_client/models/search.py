@@ -56,10 +56,27 @@ class Hit(Reply):
     metadata: dict[str, Any] = Field(default_factory=dict)
 
 
+class SectionGroup(Reply):
+    """Hits below the same headings, best first."""
+
+    headings: list[str] = Field(default_factory=list)
+    passage_ids: list[str]
+
+
+class DocumentGroup(Reply):
+    """Hits of the same document; ``score`` is its best hit's."""
+
+    document_id: str
+    document_name: str
+    score: float
+    sections: list[SectionGroup]
+
+
 class SearchResult(Reply):
-    """What a search found, best first."""
+    """What a search found, best first; ``groups`` only when it was asked for."""
 
     hits: list[Hit]
+    groups: list[DocumentGroup] | None = None
     timings_ms: dict[str, float] = Field(default_factory=dict)
     trace_id: str = ""
 
