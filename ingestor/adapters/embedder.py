@@ -138,8 +138,12 @@ def passage_messages(passages: Sequence[StoredPassage], attributes: Sequence[Att
     """Passages with their attributes as messages, in parts that fit into one request each."""
     part: list[index_pb2.Passage] = []
     size = 0
+    converted: tuple[Attributes, index_pb2.PassageAttributes] | None = None
     for passage, its_attributes in zip(passages, attributes, strict=True):
-        message = _to_passage(passage, _to_attributes(its_attributes))
+        # Those of one document mostly follow one another.
+        if converted is None or converted[0] is not its_attributes:
+            converted = its_attributes, _to_attributes(its_attributes)
+        message = _to_passage(passage, converted[1])
         length = message.ByteSize()
         if part and (len(part) == REQUEST_PASSAGES or size + length > STREAM_PART_BYTES):
             yield part
