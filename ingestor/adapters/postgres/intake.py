@@ -89,10 +89,13 @@ INSERT INTO library.task (organisation_id, job_id, document_id, generation, stag
 SELECT $1, $2, n.document_id, n.generation, 'PUBLISH', 'SUCCEEDED', 0, now()
 FROM unnest($3::text[], $4::bigint[]) AS n(document_id, generation)
 """
-GENERATION_COLUMNS = (
-    "document_id", "generation", "organisation_id", "state", "content_sha256", "size_bytes", "object_key", "inline_text", "source_url",
-    "declared_media_type", "type", "title",
-)  # fmt: skip
+INSERT_GENERATIONS = """
+INSERT INTO library.document_generation (organisation_id, state, document_id, generation, content_sha256, size_bytes, object_key,
+    inline_text, source_url, declared_media_type, type, title)
+SELECT $1, 'PROCESSING', n.*
+FROM unnest($2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[])
+    AS n
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,13 +221,13 @@ async def _begin(connection: Connection, organisation_id: str, job_id: str, arri
     await connection.execute(RENEW_CONTENT, *_columns(contents, 5))
     generations = [
         (
-            arrival.document_id, arrival.generation, organisation_id, "PROCESSING", one.content_sha256, one.size_bytes, one.object_key,
-            one.inline_text, one.source_url, one.declared_media_type, one.type, one.title,
+            arrival.document_id, arrival.generation, one.content_sha256, one.size_bytes, one.object_key, one.inline_text, one.source_url,
+            one.declared_media_type, one.type, one.title,
         )
         for arrival in arrivals
         for one in (arrival.incoming,)
     ]  # fmt: skip
-    await connection.copy_records_to_table("document_generation", schema_name="library", columns=GENERATION_COLUMNS, records=generations)
+    await connection.execute(INSERT_GENERATIONS, organisation_id, *_columns(generations, 10))
     tasks = [
         (arrival.document_id, arrival.generation, arrival.incoming.first_stage, max(1, arrival.incoming.size_bytes)) for arrival in arrivals
     ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from ingestor.adapters.postgres.database import Connection, Database
 from ingestor.adapters.postgres.failures import fail_held
@@ -39,11 +40,11 @@ FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::te
     AS n(document_id, generation, type, title, author, language, page_count, source_create_time, source_update_time, expected_passages)
 WHERE g.document_id = n.document_id AND g.generation = n.generation
 """
-PASSAGE_COLUMNS = (
-    "passage_id", "organisation_id", "document_id", "generation", "ordinal", "text", "context", "text_hash", "page", "start_offset",
-    "end_offset", "headings", "anchor",
-)  # fmt: skip
-PAGE_COLUMNS = ("document_id", "generation", "number", "organisation_id", "text")
+# Whole statements, and no COPY: a process that freezes in the middle of a COPY holds its locks for as long as it is frozen, for while
+# Postgres waits for the rest of the rows no time limit of its own applies. Rows are those of the tables, column by column.
+INSERT_PASSAGES = "INSERT INTO library.passage SELECT * FROM unnest($1::library.passage[])"
+INSERT_PAGES = "INSERT INTO library.page SELECT * FROM unnest($1::library.page[])"
+ROWS_A_STATEMENT = 1000
 
 
 class PostgresParseStore:
@@ -109,10 +110,15 @@ async def _write(connection: Connection, organisation_id: str, contents: Sequenc
         for content in contents
         for passage in content.passages
     )  # fmt: skip
-    await connection.copy_records_to_table("passage", schema_name="library", columns=PASSAGE_COLUMNS, records=passages)
+    await _insert(connection, INSERT_PASSAGES, passages)
     pages = (
         (content.task.document_id, content.task.generation, page.number, organisation_id, page.text)
         for content in contents
         for page in content.pages
     )
-    await connection.copy_records_to_table("page", schema_name="library", columns=PAGE_COLUMNS, records=pages)
+    await _insert(connection, INSERT_PAGES, pages)
+
+
+async def _insert(connection: Connection, statement: str, rows: Iterator[tuple[object, ...]]) -> None:
+    while batch := list(islice(rows, ROWS_A_STATEMENT)):
+        await connection.execute(statement, batch)
