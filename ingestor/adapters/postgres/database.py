@@ -123,7 +123,7 @@ async def open_database(database_url: str, *, max_connections: int, idle_seconds
 
 
 async def _prepare(connection: Any) -> None:
-    # Binary, because COPY takes no text codecs.
+    # Binary, as the arrays and rows that hold such values are.
     await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=_to_jsonb, decoder=_from_jsonb, format="binary")
 
 
