@@ -43,27 +43,29 @@ class RebuildServicer(rebuild_pb2_grpc.RebuildServiceServicer):
 
     async def DeleteBuiltPassages(
         self, request: rebuild_pb2.DeleteBuiltPassagesRequest, context: Context
-    ) -> index_pb2.DeletePassagesResponse:
+    ) -> rebuild_pb2.DeleteBuiltPassagesResponse:
         organisation_id = _services_only()
         if len(request.passage_ids) > MAX_PASSAGE_IDS:
             raise errors.too_many_ids(len(request.passage_ids), MAX_PASSAGE_IDS)
         deleted = await self._collections.open(request.collection).delete_passages(organisation_id, request.passage_ids)
-        return index_pb2.DeletePassagesResponse(deleted_count=deleted.count, remaining_count=deleted.remaining)
+        return rebuild_pb2.DeleteBuiltPassagesResponse(deleted_count=deleted.count, remaining_count=deleted.remaining)
 
-    async def ScanBuiltPassages(self, request: rebuild_pb2.ScanBuiltPassagesRequest, context: Context) -> index_pb2.ScanPassagesResponse:
+    async def ScanBuiltPassages(
+        self, request: rebuild_pb2.ScanBuiltPassagesRequest, context: Context
+    ) -> rebuild_pb2.ScanBuiltPassagesResponse:
         organisation_id = _services_only()
         if request.page_size > MAX_SCAN_PASSAGES:
             raise errors.page_too_large(request.page_size, MAX_SCAN_PASSAGES)
         index = self._collections.open(request.collection)
         held = await index.scan(organisation_id, request.after_passage_id, request.page_size or SCAN_PASSAGES)
-        return index_pb2.ScanPassagesResponse(passages=[convert.held_passage(each) for each in held])
+        return rebuild_pb2.ScanBuiltPassagesResponse(passages=[convert.held_passage(each) for each in held])
 
     async def ListBuiltOrganisations(
         self, request: rebuild_pb2.ListBuiltOrganisationsRequest, context: Context
-    ) -> index_pb2.ListIndexedOrganisationsResponse:
+    ) -> rebuild_pb2.ListBuiltOrganisationsResponse:
         _services_only()
         organisations = await self._collections.open(request.collection).organisations()
-        return index_pb2.ListIndexedOrganisationsResponse(organisation_ids=organisations)
+        return rebuild_pb2.ListBuiltOrganisationsResponse(organisation_ids=organisations)
 
     async def SwitchCollection(
         self, request: rebuild_pb2.SwitchCollectionRequest, context: Context

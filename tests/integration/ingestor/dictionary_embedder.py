@@ -219,22 +219,24 @@ class RebuildServicer(rebuild_pb2_grpc.RebuildServiceServicer):
 
     async def DeleteBuiltPassages(
         self, request: rebuild_pb2.DeleteBuiltPassagesRequest, context: Context
-    ) -> index_pb2.DeletePassagesResponse:
+    ) -> rebuild_pb2.DeleteBuiltPassagesResponse:
         rows = self._rows(self._indexes.of_caller(), request.collection)
-        return index_pb2.DeletePassagesResponse(deleted_count=sum(rows.pop(each, None) is not None for each in request.passage_ids))
+        return rebuild_pb2.DeleteBuiltPassagesResponse(deleted_count=sum(rows.pop(each, None) is not None for each in request.passage_ids))
 
-    async def ScanBuiltPassages(self, request: rebuild_pb2.ScanBuiltPassagesRequest, context: Context) -> index_pb2.ScanPassagesResponse:
+    async def ScanBuiltPassages(
+        self, request: rebuild_pb2.ScanBuiltPassagesRequest, context: Context
+    ) -> rebuild_pb2.ScanBuiltPassagesResponse:
         index = self._indexes.of_caller()
         index.fail("ScanBuiltPassages")
         rows = self._rows(index, request.collection)
         following = sorted(passage_id for passage_id in rows if passage_id > request.after_passage_id)[: request.page_size]
-        return index_pb2.ScanPassagesResponse(passages=[_held(passage_id, rows[passage_id].passage) for passage_id in following])
+        return rebuild_pb2.ScanBuiltPassagesResponse(passages=[_held(passage_id, rows[passage_id].passage) for passage_id in following])
 
     async def ListBuiltOrganisations(
         self, request: rebuild_pb2.ListBuiltOrganisationsRequest, context: Context
-    ) -> index_pb2.ListIndexedOrganisationsResponse:
+    ) -> rebuild_pb2.ListBuiltOrganisationsResponse:
         held = [organisation_id for organisation_id, index in self._indexes.items() if self._rows(index, request.collection)]
-        return index_pb2.ListIndexedOrganisationsResponse(organisation_ids=held)
+        return rebuild_pb2.ListBuiltOrganisationsResponse(organisation_ids=held)
 
     async def SwitchCollection(
         self, request: rebuild_pb2.SwitchCollectionRequest, context: Context

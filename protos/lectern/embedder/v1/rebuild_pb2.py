@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from lectern.embedder.v1 import index_pb2 as lectern_dot_embedder_dot_v1_dot_index__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!lectern/embedder/v1/rebuild.proto\x12\x13lectern.embedder.v1\x1a\x1flectern/embedder/v1/index.proto\"\x1a\n\x18PrepareCollectionRequest\"K\n\x19PrepareCollectionResponse\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x1a\n\x12serving_collection\x18\x02 \x01(\t\"Z\n\x14\x42uildPassagesRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12.\n\x08passages\x18\x02 \x03(\x0b\x32\x1c.lectern.embedder.v1.Passage\"}\n\x15\x42uildPassagesResponse\x12\x16\n\x0e\x65mbedded_count\x18\x01 \x01(\r\x12\x14\n\x0creused_count\x18\x02 \x01(\r\x12\x36\n\x08rejected\x18\x03 \x03(\x0b\x32$.lectern.embedder.v1.RejectedPassage\"E\n\x1a\x44\x65leteBuiltPassagesRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x13\n\x0bpassage_ids\x18\x02 \x03(\t\"[\n\x18ScanBuiltPassagesRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x18\n\x10\x61\x66ter_passage_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\r\"3\n\x1dListBuiltOrganisationsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\"I\n\x17SwitchCollectionRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x1a\n\x12serving_collection\x18\x02 \x01(\t\"\x1a\n\x18SwitchCollectionResponse\"+\n\x15\x44ropCollectionRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\"\x18\n\x16\x44ropCollectionResponse2\xb2\x06\n\x0eRebuildService\x12r\n\x11PrepareCollection\x12-.lectern.embedder.v1.PrepareCollectionRequest\x1a..lectern.embedder.v1.PrepareCollectionResponse\x12\x66\n\rBuildPassages\x12).lectern.embedder.v1.BuildPassagesRequest\x1a*.lectern.embedder.v1.BuildPassagesResponse\x12s\n\x13\x44\x65leteBuiltPassages\x12/.lectern.embedder.v1.DeleteBuiltPassagesRequest\x1a+.lectern.embedder.v1.DeletePassagesResponse\x12m\n\x11ScanBuiltPassages\x12-.lectern.embedder.v1.ScanBuiltPassagesRequest\x1a).lectern.embedder.v1.ScanPassagesResponse\x12\x83\x01\n\x16ListBuiltOrganisations\x12\x32.lectern.embedder.v1.ListBuiltOrganisationsRequest\x1a\x35.lectern.embedder.v1.ListIndexedOrganisationsResponse\x12o\n\x10SwitchCollection\x12,.lectern.embedder.v1.SwitchCollectionRequest\x1a-.lectern.embedder.v1.SwitchCollectionResponse\x12i\n\x0e\x44ropCollection\x12*.lectern.embedder.v1.DropCollectionRequest\x1a+.lectern.embedder.v1.DropCollectionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!lectern/embedder/v1/rebuild.proto\x12\x13lectern.embedder.v1\x1a\x1flectern/embedder/v1/index.proto\"\x1a\n\x18PrepareCollectionRequest\"K\n\x19PrepareCollectionResponse\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x1a\n\x12serving_collection\x18\x02 \x01(\t\"Z\n\x14\x42uildPassagesRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12.\n\x08passages\x18\x02 \x03(\x0b\x32\x1c.lectern.embedder.v1.Passage\"}\n\x15\x42uildPassagesResponse\x12\x16\n\x0e\x65mbedded_count\x18\x01 \x01(\r\x12\x14\n\x0creused_count\x18\x02 \x01(\r\x12\x36\n\x08rejected\x18\x03 \x03(\x0b\x32$.lectern.embedder.v1.RejectedPassage\"E\n\x1a\x44\x65leteBuiltPassagesRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x13\n\x0bpassage_ids\x18\x02 \x03(\t\"M\n\x1b\x44\x65leteBuiltPassagesResponse\x12\x15\n\rdeleted_count\x18\x01 \x01(\x04\x12\x17\n\x0fremaining_count\x18\x02 \x01(\x04\"[\n\x18ScanBuiltPassagesRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x18\n\x10\x61\x66ter_passage_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\r\"R\n\x19ScanBuiltPassagesResponse\x12\x35\n\x08passages\x18\x01 \x03(\x0b\x32#.lectern.embedder.v1.IndexedPassage\"3\n\x1dListBuiltOrganisationsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\":\n\x1eListBuiltOrganisationsResponse\x12\x18\n\x10organisation_ids\x18\x01 \x03(\t\"I\n\x17SwitchCollectionRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x1a\n\x12serving_collection\x18\x02 \x01(\t\"\x1a\n\x18SwitchCollectionResponse\"+\n\x15\x44ropCollectionRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\"\x18\n\x16\x44ropCollectionResponse2\xba\x06\n\x0eRebuildService\x12r\n\x11PrepareCollection\x12-.lectern.embedder.v1.PrepareCollectionRequest\x1a..lectern.embedder.v1.PrepareCollectionResponse\x12\x66\n\rBuildPassages\x12).lectern.embedder.v1.BuildPassagesRequest\x1a*.lectern.embedder.v1.BuildPassagesResponse\x12x\n\x13\x44\x65leteBuiltPassages\x12/.lectern.embedder.v1.DeleteBuiltPassagesRequest\x1a\x30.lectern.embedder.v1.DeleteBuiltPassagesResponse\x12r\n\x11ScanBuiltPassages\x12-.lectern.embedder.v1.ScanBuiltPassagesRequest\x1a..lectern.embedder.v1.ScanBuiltPassagesResponse\x12\x81\x01\n\x16ListBuiltOrganisations\x12\x32.lectern.embedder.v1.ListBuiltOrganisationsRequest\x1a\x33.lectern.embedder.v1.ListBuiltOrganisationsResponse\x12o\n\x10SwitchCollection\x12,.lectern.embedder.v1.SwitchCollectionRequest\x1a-.lectern.embedder.v1.SwitchCollectionResponse\x12i\n\x0e\x44ropCollection\x12*.lectern.embedder.v1.DropCollectionRequest\x1a+.lectern.embedder.v1.DropCollectionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,18 +42,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BUILDPASSAGESRESPONSE']._serialized_end=413
   _globals['_DELETEBUILTPASSAGESREQUEST']._serialized_start=415
   _globals['_DELETEBUILTPASSAGESREQUEST']._serialized_end=484
-  _globals['_SCANBUILTPASSAGESREQUEST']._serialized_start=486
-  _globals['_SCANBUILTPASSAGESREQUEST']._serialized_end=577
-  _globals['_LISTBUILTORGANISATIONSREQUEST']._serialized_start=579
-  _globals['_LISTBUILTORGANISATIONSREQUEST']._serialized_end=630
-  _globals['_SWITCHCOLLECTIONREQUEST']._serialized_start=632
-  _globals['_SWITCHCOLLECTIONREQUEST']._serialized_end=705
-  _globals['_SWITCHCOLLECTIONRESPONSE']._serialized_start=707
-  _globals['_SWITCHCOLLECTIONRESPONSE']._serialized_end=733
-  _globals['_DROPCOLLECTIONREQUEST']._serialized_start=735
-  _globals['_DROPCOLLECTIONREQUEST']._serialized_end=778
-  _globals['_DROPCOLLECTIONRESPONSE']._serialized_start=780
-  _globals['_DROPCOLLECTIONRESPONSE']._serialized_end=804
-  _globals['_REBUILDSERVICE']._serialized_start=807
-  _globals['_REBUILDSERVICE']._serialized_end=1625
+  _globals['_DELETEBUILTPASSAGESRESPONSE']._serialized_start=486
+  _globals['_DELETEBUILTPASSAGESRESPONSE']._serialized_end=563
+  _globals['_SCANBUILTPASSAGESREQUEST']._serialized_start=565
+  _globals['_SCANBUILTPASSAGESREQUEST']._serialized_end=656
+  _globals['_SCANBUILTPASSAGESRESPONSE']._serialized_start=658
+  _globals['_SCANBUILTPASSAGESRESPONSE']._serialized_end=740
+  _globals['_LISTBUILTORGANISATIONSREQUEST']._serialized_start=742
+  _globals['_LISTBUILTORGANISATIONSREQUEST']._serialized_end=793
+  _globals['_LISTBUILTORGANISATIONSRESPONSE']._serialized_start=795
+  _globals['_LISTBUILTORGANISATIONSRESPONSE']._serialized_end=853
+  _globals['_SWITCHCOLLECTIONREQUEST']._serialized_start=855
+  _globals['_SWITCHCOLLECTIONREQUEST']._serialized_end=928
+  _globals['_SWITCHCOLLECTIONRESPONSE']._serialized_start=930
+  _globals['_SWITCHCOLLECTIONRESPONSE']._serialized_end=956
+  _globals['_DROPCOLLECTIONREQUEST']._serialized_start=958
+  _globals['_DROPCOLLECTIONREQUEST']._serialized_end=1001
+  _globals['_DROPCOLLECTIONRESPONSE']._serialized_start=1003
+  _globals['_DROPCOLLECTIONRESPONSE']._serialized_end=1027
+  _globals['_REBUILDSERVICE']._serialized_start=1030
+  _globals['_REBUILDSERVICE']._serialized_end=1856
 # @@protoc_insertion_point(module_scope)

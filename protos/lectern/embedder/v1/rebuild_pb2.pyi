@@ -151,6 +151,32 @@ class DeleteBuiltPassagesRequest(_message.Message):
 Global___DeleteBuiltPassagesRequest: _TypeAlias = DeleteBuiltPassagesRequest  # noqa: Y015
 
 @_typing.final
+class DeleteBuiltPassagesResponse(_message.Message):
+    """Response of `DeleteBuiltPassages`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELETED_COUNT_FIELD_NUMBER: _builtins.int
+    REMAINING_COUNT_FIELD_NUMBER: _builtins.int
+    deleted_count: _builtins.int
+    """Rows that stood before."""
+    remaining_count: _builtins.int
+    """Rows that a strong read still found afterwards; 0 unless the store is failing."""
+    def __init__(
+        self,
+        *,
+        deleted_count: _builtins.int = ...,
+        remaining_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted_count", b"deleted_count", "remaining_count", b"remaining_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteBuiltPassagesResponse: _TypeAlias = DeleteBuiltPassagesResponse  # noqa: Y015
+
+@_typing.final
 class ScanBuiltPassagesRequest(_message.Message):
     """Request of `ScanBuiltPassages`."""
 
@@ -181,6 +207,30 @@ class ScanBuiltPassagesRequest(_message.Message):
 Global___ScanBuiltPassagesRequest: _TypeAlias = ScanBuiltPassagesRequest  # noqa: Y015
 
 @_typing.final
+class ScanBuiltPassagesResponse(_message.Message):
+    """Response of `ScanBuiltPassages`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PASSAGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def passages(self) -> _containers.RepeatedCompositeFieldContainer[_index_pb2.IndexedPassage]:
+        """In the order of their ids, by bytes. Empty: there are no more."""
+
+    def __init__(
+        self,
+        *,
+        passages: _abc.Iterable[_index_pb2.IndexedPassage] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["passages", b"passages"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScanBuiltPassagesResponse: _TypeAlias = ScanBuiltPassagesResponse  # noqa: Y015
+
+@_typing.final
 class ListBuiltOrganisationsRequest(_message.Message):
     """Request of `ListBuiltOrganisations`."""
 
@@ -201,6 +251,30 @@ class ListBuiltOrganisationsRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListBuiltOrganisationsRequest: _TypeAlias = ListBuiltOrganisationsRequest  # noqa: Y015
+
+@_typing.final
+class ListBuiltOrganisationsResponse(_message.Message):
+    """Response of `ListBuiltOrganisations`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANISATION_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def organisation_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """In no order."""
+
+    def __init__(
+        self,
+        *,
+        organisation_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["organisation_ids", b"organisation_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListBuiltOrganisationsResponse: _TypeAlias = ListBuiltOrganisationsResponse  # noqa: Y015
 
 @_typing.final
 class SwitchCollectionRequest(_message.Message):

@@ -3,7 +3,6 @@
 import grpc
 import warnings
 
-from lectern.embedder.v1 import index_pb2 as lectern_dot_embedder_dot_v1_dot_index__pb2
 from lectern.embedder.v1 import rebuild_pb2 as lectern_dot_embedder_dot_v1_dot_rebuild__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -50,17 +49,17 @@ class RebuildServiceStub:
         self.DeleteBuiltPassages = channel.unary_unary(
                 '/lectern.embedder.v1.RebuildService/DeleteBuiltPassages',
                 request_serializer=lectern_dot_embedder_dot_v1_dot_rebuild__pb2.DeleteBuiltPassagesRequest.SerializeToString,
-                response_deserializer=lectern_dot_embedder_dot_v1_dot_index__pb2.DeletePassagesResponse.FromString,
+                response_deserializer=lectern_dot_embedder_dot_v1_dot_rebuild__pb2.DeleteBuiltPassagesResponse.FromString,
                 _registered_method=True)
         self.ScanBuiltPassages = channel.unary_unary(
                 '/lectern.embedder.v1.RebuildService/ScanBuiltPassages',
                 request_serializer=lectern_dot_embedder_dot_v1_dot_rebuild__pb2.ScanBuiltPassagesRequest.SerializeToString,
-                response_deserializer=lectern_dot_embedder_dot_v1_dot_index__pb2.ScanPassagesResponse.FromString,
+                response_deserializer=lectern_dot_embedder_dot_v1_dot_rebuild__pb2.ScanBuiltPassagesResponse.FromString,
                 _registered_method=True)
         self.ListBuiltOrganisations = channel.unary_unary(
                 '/lectern.embedder.v1.RebuildService/ListBuiltOrganisations',
                 request_serializer=lectern_dot_embedder_dot_v1_dot_rebuild__pb2.ListBuiltOrganisationsRequest.SerializeToString,
-                response_deserializer=lectern_dot_embedder_dot_v1_dot_index__pb2.ListIndexedOrganisationsResponse.FromString,
+                response_deserializer=lectern_dot_embedder_dot_v1_dot_rebuild__pb2.ListBuiltOrganisationsResponse.FromString,
                 _registered_method=True)
         self.SwitchCollection = channel.unary_unary(
                 '/lectern.embedder.v1.RebuildService/SwitchCollection',
@@ -144,17 +143,17 @@ def add_RebuildServiceServicer_to_server(servicer, server):
             'DeleteBuiltPassages': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteBuiltPassages,
                     request_deserializer=lectern_dot_embedder_dot_v1_dot_rebuild__pb2.DeleteBuiltPassagesRequest.FromString,
-                    response_serializer=lectern_dot_embedder_dot_v1_dot_index__pb2.DeletePassagesResponse.SerializeToString,
+                    response_serializer=lectern_dot_embedder_dot_v1_dot_rebuild__pb2.DeleteBuiltPassagesResponse.SerializeToString,
             ),
             'ScanBuiltPassages': grpc.unary_unary_rpc_method_handler(
                     servicer.ScanBuiltPassages,
                     request_deserializer=lectern_dot_embedder_dot_v1_dot_rebuild__pb2.ScanBuiltPassagesRequest.FromString,
-                    response_serializer=lectern_dot_embedder_dot_v1_dot_index__pb2.ScanPassagesResponse.SerializeToString,
+                    response_serializer=lectern_dot_embedder_dot_v1_dot_rebuild__pb2.ScanBuiltPassagesResponse.SerializeToString,
             ),
             'ListBuiltOrganisations': grpc.unary_unary_rpc_method_handler(
                     servicer.ListBuiltOrganisations,
                     request_deserializer=lectern_dot_embedder_dot_v1_dot_rebuild__pb2.ListBuiltOrganisationsRequest.FromString,
-                    response_serializer=lectern_dot_embedder_dot_v1_dot_index__pb2.ListIndexedOrganisationsResponse.SerializeToString,
+                    response_serializer=lectern_dot_embedder_dot_v1_dot_rebuild__pb2.ListBuiltOrganisationsResponse.SerializeToString,
             ),
             'SwitchCollection': grpc.unary_unary_rpc_method_handler(
                     servicer.SwitchCollection,
@@ -249,7 +248,7 @@ class RebuildService:
             target,
             '/lectern.embedder.v1.RebuildService/DeleteBuiltPassages',
             lectern_dot_embedder_dot_v1_dot_rebuild__pb2.DeleteBuiltPassagesRequest.SerializeToString,
-            lectern_dot_embedder_dot_v1_dot_index__pb2.DeletePassagesResponse.FromString,
+            lectern_dot_embedder_dot_v1_dot_rebuild__pb2.DeleteBuiltPassagesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -276,7 +275,7 @@ class RebuildService:
             target,
             '/lectern.embedder.v1.RebuildService/ScanBuiltPassages',
             lectern_dot_embedder_dot_v1_dot_rebuild__pb2.ScanBuiltPassagesRequest.SerializeToString,
-            lectern_dot_embedder_dot_v1_dot_index__pb2.ScanPassagesResponse.FromString,
+            lectern_dot_embedder_dot_v1_dot_rebuild__pb2.ScanBuiltPassagesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -303,7 +302,7 @@ class RebuildService:
             target,
             '/lectern.embedder.v1.RebuildService/ListBuiltOrganisations',
             lectern_dot_embedder_dot_v1_dot_rebuild__pb2.ListBuiltOrganisationsRequest.SerializeToString,
-            lectern_dot_embedder_dot_v1_dot_index__pb2.ListIndexedOrganisationsResponse.FromString,
+            lectern_dot_embedder_dot_v1_dot_rebuild__pb2.ListBuiltOrganisationsResponse.FromString,
             options,
             channel_credentials,
             insecure,

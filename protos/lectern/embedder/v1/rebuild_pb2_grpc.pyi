@@ -5,7 +5,6 @@ Building a new index beside the one that answers, and putting it in its place.""
 
 from collections import abc as _abc
 from grpc import aio as _aio
-from lectern.embedder.v1 import index_pb2 as _index_pb2
 from lectern.embedder.v1 import rebuild_pb2 as _rebuild_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -40,11 +39,11 @@ class RebuildServiceStub:
     """Creates the collection that comes after the one that answers, empty, and says both names. What an earlier attempt left of it goes."""
     BuildPassages: _grpc.UnaryUnaryMultiCallable[_rebuild_pb2.BuildPassagesRequest, _rebuild_pb2.BuildPassagesResponse]
     """Writes passages to a collection that is being built. Vectors are taken over from the one that answers where it has them."""
-    DeleteBuiltPassages: _grpc.UnaryUnaryMultiCallable[_rebuild_pb2.DeleteBuiltPassagesRequest, _index_pb2.DeletePassagesResponse]
+    DeleteBuiltPassages: _grpc.UnaryUnaryMultiCallable[_rebuild_pb2.DeleteBuiltPassagesRequest, _rebuild_pb2.DeleteBuiltPassagesResponse]
     """Removes passages from a collection that is being built, and verifies that they are gone."""
-    ScanBuiltPassages: _grpc.UnaryUnaryMultiCallable[_rebuild_pb2.ScanBuiltPassagesRequest, _index_pb2.ScanPassagesResponse]
+    ScanBuiltPassages: _grpc.UnaryUnaryMultiCallable[_rebuild_pb2.ScanBuiltPassagesRequest, _rebuild_pb2.ScanBuiltPassagesResponse]
     """Lists what a collection that is being built holds for the organisation, in the order of the ids, by a strongly consistent read."""
-    ListBuiltOrganisations: _grpc.UnaryUnaryMultiCallable[_rebuild_pb2.ListBuiltOrganisationsRequest, _index_pb2.ListIndexedOrganisationsResponse]
+    ListBuiltOrganisations: _grpc.UnaryUnaryMultiCallable[_rebuild_pb2.ListBuiltOrganisationsRequest, _rebuild_pb2.ListBuiltOrganisationsResponse]
     """Names the organisations that a collection that is being built holds anything of."""
     SwitchCollection: _grpc.UnaryUnaryMultiCallable[_rebuild_pb2.SwitchCollectionRequest, _rebuild_pb2.SwitchCollectionResponse]
     """Lets a collection answer from now on. Nothing happens when it does already."""
@@ -62,11 +61,11 @@ class RebuildServiceAsyncStub(RebuildServiceStub):
     """Creates the collection that comes after the one that answers, empty, and says both names. What an earlier attempt left of it goes."""
     BuildPassages: _aio.UnaryUnaryMultiCallable[_rebuild_pb2.BuildPassagesRequest, _rebuild_pb2.BuildPassagesResponse]  # type: ignore[assignment]
     """Writes passages to a collection that is being built. Vectors are taken over from the one that answers where it has them."""
-    DeleteBuiltPassages: _aio.UnaryUnaryMultiCallable[_rebuild_pb2.DeleteBuiltPassagesRequest, _index_pb2.DeletePassagesResponse]  # type: ignore[assignment]
+    DeleteBuiltPassages: _aio.UnaryUnaryMultiCallable[_rebuild_pb2.DeleteBuiltPassagesRequest, _rebuild_pb2.DeleteBuiltPassagesResponse]  # type: ignore[assignment]
     """Removes passages from a collection that is being built, and verifies that they are gone."""
-    ScanBuiltPassages: _aio.UnaryUnaryMultiCallable[_rebuild_pb2.ScanBuiltPassagesRequest, _index_pb2.ScanPassagesResponse]  # type: ignore[assignment]
+    ScanBuiltPassages: _aio.UnaryUnaryMultiCallable[_rebuild_pb2.ScanBuiltPassagesRequest, _rebuild_pb2.ScanBuiltPassagesResponse]  # type: ignore[assignment]
     """Lists what a collection that is being built holds for the organisation, in the order of the ids, by a strongly consistent read."""
-    ListBuiltOrganisations: _aio.UnaryUnaryMultiCallable[_rebuild_pb2.ListBuiltOrganisationsRequest, _index_pb2.ListIndexedOrganisationsResponse]  # type: ignore[assignment]
+    ListBuiltOrganisations: _aio.UnaryUnaryMultiCallable[_rebuild_pb2.ListBuiltOrganisationsRequest, _rebuild_pb2.ListBuiltOrganisationsResponse]  # type: ignore[assignment]
     """Names the organisations that a collection that is being built holds anything of."""
     SwitchCollection: _aio.UnaryUnaryMultiCallable[_rebuild_pb2.SwitchCollectionRequest, _rebuild_pb2.SwitchCollectionResponse]  # type: ignore[assignment]
     """Lets a collection answer from now on. Nothing happens when it does already."""
@@ -99,7 +98,7 @@ class RebuildServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _rebuild_pb2.DeleteBuiltPassagesRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_index_pb2.DeletePassagesResponse, _abc.Awaitable[_index_pb2.DeletePassagesResponse]]:
+    ) -> _typing.Union[_rebuild_pb2.DeleteBuiltPassagesResponse, _abc.Awaitable[_rebuild_pb2.DeleteBuiltPassagesResponse]]:
         """Removes passages from a collection that is being built, and verifies that they are gone."""
 
     @_abc_1.abstractmethod
@@ -107,7 +106,7 @@ class RebuildServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _rebuild_pb2.ScanBuiltPassagesRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_index_pb2.ScanPassagesResponse, _abc.Awaitable[_index_pb2.ScanPassagesResponse]]:
+    ) -> _typing.Union[_rebuild_pb2.ScanBuiltPassagesResponse, _abc.Awaitable[_rebuild_pb2.ScanBuiltPassagesResponse]]:
         """Lists what a collection that is being built holds for the organisation, in the order of the ids, by a strongly consistent read."""
 
     @_abc_1.abstractmethod
@@ -115,7 +114,7 @@ class RebuildServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _rebuild_pb2.ListBuiltOrganisationsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_index_pb2.ListIndexedOrganisationsResponse, _abc.Awaitable[_index_pb2.ListIndexedOrganisationsResponse]]:
+    ) -> _typing.Union[_rebuild_pb2.ListBuiltOrganisationsResponse, _abc.Awaitable[_rebuild_pb2.ListBuiltOrganisationsResponse]]:
         """Names the organisations that a collection that is being built holds anything of."""
 
     @_abc_1.abstractmethod
