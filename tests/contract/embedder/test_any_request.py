@@ -12,13 +12,14 @@ from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from lectern.embedder.v1 import embedding_pb2, index_pb2
+from lectern.embedder.v1 import embedding_pb2, index_pb2, reranking_pb2
 from shared.errors import Status
 from shared.rpc.status import from_rpc_error
 
 METHODS = [
     *embedding_pb2.DESCRIPTOR.services_by_name["EmbeddingService"].methods,
     *index_pb2.DESCRIPTOR.services_by_name["IndexService"].methods,
+    *reranking_pb2.DESCRIPTOR.services_by_name["RerankingService"].methods,
 ]
 REFUSALS = {Status.INVALID_ARGUMENT, Status.NOT_FOUND, Status.FAILED_PRECONDITION, Status.RESOURCE_EXHAUSTED}
 TEXTS = [
