@@ -14,14 +14,14 @@ _HEADINGS = ("fault", "mode", "outcome", "seconds", "recovered by")
 
 @contextmanager
 def tried(request: pytest.FixtureRequest, fault: str, mode: str, recovered_by: str) -> Iterator[None]:
-    """Note a fault and what became of it when the context is left."""
+    """Note a fault and what became of it when the context is left; plain words, which pytest-xdist can carry."""
     started = time.monotonic()
     outcome = "an invariant broke"
     try:
         yield
         outcome = "all invariants hold"
     finally:
-        row = (fault, mode, outcome, f"{time.monotonic() - started:.1f}", recovered_by)
+        row = (fault, str(mode), outcome, f"{time.monotonic() - started:.1f}", recovered_by)
         request.node.user_properties.append((TRIED, row))
 
 
