@@ -98,7 +98,7 @@ async def test_a_full_disk_refuses_files_and_loses_none(world: World, address: s
             assert (refused.value.status, refused.value.reason) == (Status.UNAVAILABLE, "OBJECT_STORE_UNAVAILABLE")
             # Texts of a batch are kept by the database, whose disk is another.
             await day.add_many()
-            await day.tenant.quiet()
+        await day.tenant.quiet()
         await day.work()
         await day.end()
 

@@ -89,10 +89,10 @@ def xlm_roberta_config(tokenizer: tokenizers.Tokenizer, **extra: Any) -> XLMRobe
     )
 
 
-def bert(folder: Path, *, pooling: str = "mean_tokens", normalise: bool = True, **extra: Any) -> Path:
+def bert(folder: Path, *, pooling: str = "mean_tokens", normalise: bool = True, seed: int = 1, **extra: Any) -> Path:
     """A BERT shape with a WordPiece tokenizer."""
     tokenizer = word_pieces()
-    torch.manual_seed(1)
+    torch.manual_seed(seed)
     model = BertModel(bert_config(tokenizer), add_pooling_layer=False)
     return _save(folder, model, tokenizer, pooling=pooling, normalise=normalise, **extra)
 
