@@ -31,7 +31,7 @@ up: setup ## Start the stack in the background
 down: ## Stop the stack
 	@test ! -x $(BIN)/lectern || lectern down
 
-test: setup ## Run the tests (about 15 minutes on 2 cores)
+test: setup ## Run the tests (about 25 minutes on 2 cores)
 	pytest -n 2 --dist loadgroup -m "not e2e and not slow and not gpu"
 	pytest -m "e2e and not slow and not gpu"
 
