@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ import numpy as np
 import psutil
 
 from bench.measuring import Vectors
+from bench.ports import free_port
 from embedder.adapters.engines import EngineChoice, Precision, open_engines, suitable_batch_tokens
 from embedder.adapters.transformers.checkpoint import read_checkpoint
 from embedder.adapters.transformers.tokenizer import FastTokenizer
@@ -115,7 +115,7 @@ class Service:
     @asynccontextmanager
     async def running(cls, model: str, *, precision: str = "auto", **changes: str) -> AsyncIterator[Service]:
         """Start it, with further settings by their names without the prefix."""
-        key, port, metrics_port = secrets.token_hex(32), _free_port(), _free_port()
+        key, port, metrics_port = secrets.token_hex(32), free_port(), free_port()
         settings = {
             "LECTERN_INTERNAL_KEY": key,
             "LECTERN_LOG_LEVEL": "error",
@@ -193,9 +193,3 @@ async def by_clients(texts: Sequence[str], one_request: Callable[[Sequence[str]]
         for _ in range(CLIENTS):
             clients.create_task(client())
     return np.concatenate([answer for answer in answers if answer is not None])
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -13,7 +13,6 @@ import asyncio
 import json
 import math
 import secrets
-import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bench.search_path  # noqa: F401  # before all that imports the service
+from bench.ports import free_port
 from deploy.laptop.milvus import EmbeddedMilvus
 from embedder.server import serve
 from embedder.settings import EmbedderSettings
@@ -103,7 +103,7 @@ async def running_embedder() -> AsyncIterator[IndexServiceAsyncStub]:
     """An embedder with an empty Milvus Lite behind it, and a client's stub to it."""
     key = secrets.token_hex(32)
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as log:
-        milvus = EmbeddedMilvus(Path(folder), _free_port(), log)
+        milvus = EmbeddedMilvus(Path(folder), free_port(), log)
         milvus.start()
         try:
             settings = EmbedderSettings.model_validate({"LECTERN_INTERNAL_KEY": key, "listen": "127.0.0.1:0", "milvus_uri": milvus.uri})
@@ -146,12 +146,6 @@ async def _search(stub: IndexServiceAsyncStub, judged: JudgedSet, text: str, mod
 
 def _json_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines() if line]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def main() -> int:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench.ports import free_port
 from lectern_client import Lectern
 
 _SERVICES = ("gateway", "ingestor", "embedder", "generator", "milvus")
@@ -22,7 +22,7 @@ def laptop_stack(home: Path) -> Iterator[Lectern]:
     Raises:
         CalledProcessError: it did not start; the supervisor has said why.
     """
-    ports = {name: _free_port() for name in _SERVICES}
+    ports = {name: free_port() for name in _SERVICES}
     settings = {f"LECTERN_PORT_{name.upper()}": str(port) for name, port in ports.items()}
     environment = os.environ | settings | {"LECTERN_HOME": str(home)}
     lectern = [sys.executable, "-m", "lectern_cli"]
@@ -32,9 +32,3 @@ def laptop_stack(home: Path) -> Iterator[Lectern]:
             yield client
     finally:
         subprocess.run([*lectern, "down"], env=environment, check=True, stdout=subprocess.DEVNULL)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -1,0 +1,10 @@
+"""Where a benchmark's services listen."""
+
+import socket
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
