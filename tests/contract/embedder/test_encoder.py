@@ -144,6 +144,20 @@ def test_the_precision_is_what_was_asked_for(precision: Literal["fp32", "bf16"],
     assert encoder.bf16 is bf16
 
 
+def test_bf16_that_makes_other_vectors_is_refused_where_it_was_asked_for_and_else_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    true_post = TransformersEncoder.encode_post
+
+    def turned_around(encoder: TransformersEncoder, raw: torch.Tensor) -> Vectors:
+        return true_post(encoder, raw.flip(0) if encoder.bf16 else raw)
+
+    monkeypatch.setattr(TransformersEncoder, "encode_post", turned_around)
+    checkpoint = read_checkpoint("minilm")
+    tokenizer = FastTokenizer(checkpoint)
+    with pytest.raises(SelfTestError, match="LECTERN_EMBEDDER_PRECISION=fp32"):
+        load_encoder(checkpoint, tokenizer, device="cpu", precision="bf16", threads=1)
+    assert not load_encoder(checkpoint, tokenizer, device="cpu", precision="auto", threads=1).bf16
+
+
 def test_each_task_has_its_prefix(tmp_path: Path) -> None:
     folder = xlm_roberta(tmp_path, prompts={"query": "query: ", "document": "passage: "})
     tokenizer = FastTokenizer(read_checkpoint(str(folder)))
