@@ -8,7 +8,7 @@ import grpc
 
 from gateway.adapters.peers import calling
 from gateway.convert import to_milliseconds
-from gateway.domain.ask import AnswerEnd, AnswerEvent, Delta, Question, Quote
+from gateway.domain.ask import AnswerEnd, AnswerEvent, Delta, Endpoint, Question, Quote, Role, Turn
 from gateway.domain.models import LanguageModel
 from gateway.domain.passages import Passage
 from lectern.generator.v1 import generation_pb2 as pb
@@ -29,6 +29,9 @@ class GeneratorAnswers:
             passages=[_from_passage(passage, score) for passage, score in passages],
             model=question.model,
             language=question.language,
+            instructions=question.instructions,
+            history=_from_history(question.history),
+            endpoint=_from_endpoint(question.endpoint),
         )
         call = self._stub.Answer(request, timeout=self._answer_seconds)
         try:
@@ -39,10 +42,40 @@ class GeneratorAnswers:
         finally:
             call.cancel()
 
+    async def condense(self, question: Question) -> str:
+        request = pb.CondenseRequest(
+            question=question.query.text,
+            history=_from_history(question.history),
+            model=question.model,
+            endpoint=_from_endpoint(question.endpoint),
+        )
+        with calling("generator"):
+            response = await self._stub.Condense(request, timeout=self._answer_seconds)
+        return response.question
+
     async def language_models(self) -> tuple[Sequence[LanguageModel], str]:
         with calling("generator"):
             response = await self._stub.ListModels(pb.ListModelsRequest(), timeout=self._timeout)
         return [LanguageModel(model.name, model.engine) for model in response.models], response.default_model
+
+
+_ROLES = {Role.USER: pb.TURN_ROLE_USER, Role.ASSISTANT: pb.TURN_ROLE_ASSISTANT}
+
+
+def _from_history(history: Sequence[Turn]) -> list[pb.Turn]:
+    return [pb.Turn(role=_ROLES[turn.role], text=turn.text) for turn in history]
+
+
+def _from_endpoint(endpoint: Endpoint | None) -> pb.Endpoint | None:
+    if endpoint is None:
+        return None
+    return pb.Endpoint(
+        base_url=endpoint.base_url,
+        api_key=endpoint.api_key,
+        model=endpoint.model,
+        context_tokens=endpoint.context_tokens,
+        answer_tokens=endpoint.answer_tokens,
+    )
 
 
 def _from_passage(passage: Passage, score: float) -> pb.SourcePassage:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Protocol
 
 import structlog
@@ -17,6 +18,32 @@ from shared.errors import AppError, Status
 log = structlog.get_logger()
 
 
+class Role(StrEnum):
+    """Who writes in a conversation."""
+
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message of a conversation."""
+
+    role: Role
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A model that an organisation brings: an endpoint that speaks the OpenAI chat protocol; 0 tokens: the generator's default."""
+
+    base_url: str
+    api_key: str = field(repr=False)
+    model: str
+    context_tokens: int = 0
+    answer_tokens: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """What is asked.
@@ -25,11 +52,17 @@ class Question:
         query: what to search; its text is the question.
         model: empty: the generator's default.
         language: ISO 639-1 code of the answer's language; empty: the question's.
+        instructions: what an assistant adds to the rules of answering.
+        history: the conversation before the question, oldest first.
+        endpoint: where ``model`` runs when it is not one of the generator's own.
     """
 
     query: Query
     model: str = ""
     language: str = ""
+    instructions: str = ""
+    history: Sequence[Turn] = ()
+    endpoint: Endpoint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +105,10 @@ AnswerEvent = Delta | Quote | AnswerEnd
 
 class Answers(Protocol):
     """Who answers from passages."""
+
+    async def condense(self, question: Question) -> str:
+        """The question's text said so that it can be searched without the conversation before it."""
+        ...
 
     def answer(self, question: Question, passages: Sequence[tuple[Passage, float]]) -> AsyncGenerator[AnswerEvent, None]:
         """Deltas and quotes, then one end. ``passages`` come with their scores, best first. Closing the generator stops the work."""
@@ -138,7 +175,9 @@ class Ask:
             AppError: of the search or the generator; ANSWER_CUT when the generator ended without an end.
         """
         started = time.perf_counter()
-        found = await self._search.run(question.query)
+        query, condense_ms = await self._condensed(question)
+        found = await self._search.run(query)
+        found.timings_ms |= condense_ms
         yield found
         exchange = _Exchange(found, started)
         passages = [(hit.passage, hit.candidate.score) for hit in found.hits]
@@ -155,6 +194,14 @@ class Ask:
                         yield exchange.complete(event)
                         return
         raise AppError("ANSWER_CUT", Status.UNAVAILABLE, "The answer ended before it was complete. Ask again.", retry_after_seconds=1.0)
+
+    async def _condensed(self, question: Question) -> tuple[Query, Mapping[str, float]]:
+        """What to search, and what finding that out took."""
+        if not question.history:
+            return question.query, {}
+        started = time.perf_counter()
+        text = await self._answers.condense(question)
+        return replace(question.query, text=text), {"condense": (time.perf_counter() - started) * 1000}
 
     async def run(self, question: Question) -> Complete:
         """`stream`, to its end."""

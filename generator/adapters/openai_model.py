@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import random
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 import openai
 import structlog
 from openai.types import CompletionUsage
-from openai.types.chat import ChatCompletionChunk
+from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
+from openai.types.shared_params import ResponseFormatJSONSchema
 
 from generator import errors
 from generator.adapters.openai_errors import retry_after_seconds, to_app_error
 from generator.domain.engine import FinishReason
-from generator.domain.language_model import ModelFinished, ModelText, Prompt
+from generator.domain.language_model import Message, ModelFinished, ModelText, Role
+from generator.domain.prompts import token_estimate
 from shared.rpc.deadline import budget, time_remaining
 
 log = structlog.get_logger()
@@ -75,10 +78,24 @@ class OpenAiModel:
         self._temperature = openai.omit if temperature is None else temperature
         self._length_parameter = length_parameter
 
-    async def complete(self, prompt: Prompt, max_tokens: int) -> AsyncGenerator[ModelText | ModelFinished, None]:
+    @property
+    def counts_exactly(self) -> bool:
+        return False
+
+    def count_tokens(self, texts: Sequence[str]) -> Sequence[int]:
+        return [token_estimate(text) for text in texts]
+
+    async def check(self) -> None:
+        async with aclosing(self.complete([Message(Role.USER, "Say yes.")], 1)) as pieces:
+            async for _ in pieces:
+                pass
+
+    async def complete(
+        self, messages: Sequence[Message], max_tokens: int, *, json_schema: str = ""
+    ) -> AsyncGenerator[ModelText | ModelFinished, None]:
         reason: FinishReason | None = None
         usage: CompletionUsage | None = None
-        async with await self._open(prompt, max_tokens) as stream:
+        async with await self._open(messages, max_tokens, json_schema) as stream:
             async for chunk in self._chunks(stream):
                 try:
                     text, finish = _text_and_finish(chunk)
@@ -97,11 +114,11 @@ class OpenAiModel:
             raise errors.model_withheld(self._model)
         return FinishReason.LENGTH if finish == "length" else FinishReason.STOP
 
-    async def _open(self, prompt: Prompt, max_tokens: int) -> openai.AsyncStream[ChatCompletionChunk]:
+    async def _open(self, messages: Sequence[Message], max_tokens: int, json_schema: str) -> openai.AsyncStream[ChatCompletionChunk]:
         """Send the request; try again where the endpoint says that it is only busy, as long as the caller's time allows."""
         for attempt in range(1, self._times.max_attempts + 1):
             try:
-                stream = await self._send(prompt, max_tokens)
+                stream = await self._send(messages, max_tokens, json_schema)
             except openai.APIStatusError as error:
                 refused = to_app_error(self._model, error)
                 wait = _wait_seconds(error, attempt)
@@ -116,15 +133,16 @@ class OpenAiModel:
                 return stream
         raise AssertionError("the last attempt returns or raises")
 
-    async def _send(self, prompt: Prompt, max_tokens: int) -> openai.AsyncStream[ChatCompletionChunk]:
+    async def _send(self, messages: Sequence[Message], max_tokens: int, json_schema: str) -> openai.AsyncStream[ChatCompletionChunk]:
         limit = {self._length_parameter: max_tokens}
         async with self._within(self._times.first_token_seconds, "a first token", "FIRST_TOKEN"):
             stream = await self._client.chat.completions.create(
                 model=self._model,
-                messages=[{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}],
+                messages=[_to_parameter(message) for message in messages],
                 stream=True,
                 stream_options={"include_usage": True},
                 temperature=self._temperature,
+                response_format=_response_format(json_schema),
                 extra_body=limit,
             )
         if not stream.response.headers.get("content-type", "").startswith(_EVENT_STREAM):
@@ -158,6 +176,22 @@ class OpenAiModel:
         except TimeoutError:
             name = f"LECTERN_GENERATOR_OPENAI__{setting}_TIMEOUT_SECONDS" if allowed == seconds else "the request's deadline"
             raise errors.model_timeout(self._model, waited_for, allowed, name) from None
+
+
+def _to_parameter(message: Message) -> ChatCompletionMessageParam:
+    match message.role:
+        case Role.SYSTEM:
+            return {"role": "system", "content": message.text}
+        case Role.USER:
+            return {"role": "user", "content": message.text}
+        case Role.ASSISTANT:
+            return {"role": "assistant", "content": message.text}
+
+
+def _response_format(json_schema: str) -> ResponseFormatJSONSchema | openai.Omit:
+    if not json_schema:
+        return openai.omit
+    return {"type": "json_schema", "json_schema": {"name": "reply", "schema": json.loads(json_schema), "strict": True}}
 
 
 def _text_and_finish(chunk: ChatCompletionChunk) -> tuple[str, str]:

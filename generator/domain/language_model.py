@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from generator.domain.engine import FinishReason
 
 
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """What a model is told: the rules, and the question with its material."""
+class Role(StrEnum):
+    """Who writes in a conversation."""
 
-    system: str
-    user: str
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of what a model is told."""
+
+    role: Role
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +43,37 @@ class ModelFinished:
 
 
 class LanguageModel(Protocol):
-    """Something that continues a prompt."""
+    """Something that continues a conversation."""
 
     @property
     def kind(self) -> str:
         """What runs the model, such as ``openai``."""
 
-    def complete(self, prompt: Prompt, max_tokens: int) -> AsyncGenerator[ModelText | ModelFinished, None]:
-        """Write at most ``max_tokens`` tokens: any number of texts, then exactly one `ModelFinished`.
+    @property
+    def counts_exactly(self) -> bool:
+        """Whether `count_tokens` is the model's own counting."""
 
-        Closing the iterator stops the model.
+    def count_tokens(self, texts: Sequence[str]) -> Sequence[int]:
+        """Tokens of each text: in the model's own counting, or an upper estimate where it is out of reach.
+
+        Blocking: about a millisecond for a thousand words.
+        """
+
+    def complete(
+        self, messages: Sequence[Message], max_tokens: int, *, json_schema: str = ""
+    ) -> AsyncGenerator[ModelText | ModelFinished, None]:
+        """Write at most ``max_tokens`` tokens after ``messages``: any number of texts, then exactly one `ModelFinished`.
+
+        With ``json_schema`` the model is held to it as far as what runs it can; who needs it to be true checks the text.
+        Closing the iterator stops the model and frees its place.
 
         Raises:
             AppError: the model could not be reached, refused, took too long, or broke off. It never ends without a `ModelFinished`.
+        """
+
+    async def check(self) -> None:
+        """Have the model write one token.
+
+        Raises:
+            AppError: it can't.
         """

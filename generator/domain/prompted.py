@@ -42,7 +42,7 @@ class PromptedEngine:
         checker = CitationChecker(asked.passages, language)
         beginning = ""
         max_tokens = min(limits.max_tokens or self._answer_tokens, self._answer_tokens)
-        async with aclosing(self._model.complete(asked.prompt, max_tokens)) as pieces:
+        async with aclosing(self._model.complete(asked.messages, max_tokens)) as pieces:
             async for piece in pieces:
                 for event in checker.finish() if isinstance(piece, ModelFinished) else checker.feed(piece.text):
                     if isinstance(event, TextDelta) and len(beginning) < _BEGINNING_CHARACTERS:

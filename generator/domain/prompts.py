@@ -10,7 +10,7 @@ from typing import Protocol
 
 from generator.domain.citations import without_markers
 from generator.domain.engine import SourcePassage
-from generator.domain.language_model import Prompt
+from generator.domain.language_model import Message, Role
 from generator.domain.refusals import refusal
 from generator.domain.sentences import sentence_spans
 
@@ -44,7 +44,7 @@ class PromptTemplates(Protocol):
 class PassagePrompt:
     """A prompt and what its numbers stand for; a passage that was cut is as the model sees it."""
 
-    prompt: Prompt
+    messages: Sequence[Message]
     passages: Mapping[int, SourcePassage]
 
 
@@ -85,7 +85,7 @@ def passage_prompt(
     if not shown and any(passage.text.strip() for passage in passages):
         raise QuestionTooLong
     user = template.user.substitute(passages="\n".join(fenced), question=question)
-    return PassagePrompt(Prompt(system, user), shown)
+    return PassagePrompt([Message(Role.SYSTEM, system), Message(Role.USER, user)], shown)
 
 
 def _fitting(passage: SourcePassage, number: int, room: int) -> SourcePassage | None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
-from gateway.domain.ask import AnswerEnd, AnswerEvent, Ask, Citation, Complete, Delta, Question, Quote
+from gateway.domain.ask import AnswerEnd, AnswerEvent, Ask, Citation, Complete, Delta, Question, Quote, Role, Turn
 from gateway.domain.passages import Passage
 from gateway.domain.search import Found, Query, Search
 from shared.errors import AppError
@@ -23,11 +23,15 @@ class Script:
 
     events: Sequence[AnswerEvent]
     passages: Sequence[tuple[Passage, float]] = ()
+    question: Question | None = None
     closed: bool = False
     given: list[AnswerEvent] = field(default_factory=list)
 
+    async def condense(self, question: Question) -> str:
+        return f"{question.history[-1].text} {question.query.text}"
+
     async def answer(self, question: Question, passages: Sequence[tuple[Passage, float]]) -> AsyncGenerator[AnswerEvent, None]:
-        self.passages = passages
+        self.question, self.passages = question, passages
         try:
             for event in self.events:
                 self.given.append(event)
@@ -48,6 +52,15 @@ async def test_the_generator_gets_the_passages_found_best_first_with_their_score
     script = Script([END])
     await asking(script).run(QUESTION)
     assert [(passage.passage_id, score) for passage, score in script.passages] == [("p0", 1.0), ("p1", 0.5), ("p2", 1 / 3)]
+
+
+async def test_a_question_in_a_conversation_is_searched_as_it_was_condensed_and_answered_as_it_was_asked() -> None:
+    script, index, library = Script([END]), RankedIndex(ids(20)), Library()
+    question = replace(QUESTION, history=[Turn(Role.USER, "what?")])
+    complete = await Ask(Search(index, library, library), script).run(question)
+    assert index.texts == ["what? why?"]
+    assert script.question == question
+    assert complete.found.timings_ms["condense"] >= 0
 
 
 async def test_hits_come_first_then_the_answer_as_it_is_made_then_the_whole() -> None:

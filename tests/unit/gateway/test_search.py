@@ -29,11 +29,13 @@ class RankedIndex:
 
     ranking: list[str]
     asked: list[tuple[int, int]] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
     collection_ids: Sequence[str] = ()
     condition: Filter | None = None
 
     async def search(self, text: str, collection_ids: Sequence[str], condition: Filter | None, *, limit: int, offset: int) -> Candidates:
         self.asked.append((offset, limit))
+        self.texts.append(text)
         self.collection_ids = collection_ids
         self.condition = condition
         found = self.ranking[offset : offset + limit]

@@ -28,15 +28,15 @@ def prompt(*passages: SourcePassage, question: str = "How long?", language: str 
     ],
 )
 def test_the_rules_name_the_language_and_the_sentence_for_not_knowing(language: str, rule: str, refusal: str) -> None:
-    system = prompt(SourcePassage("p", "Text."), language=language).prompt.system
+    system = prompt(SourcePassage("p", "Text."), language=language).messages[0].text
     assert rule in system
     assert refusal in system
 
 
 def test_passages_are_numbered_with_their_document_and_section() -> None:
     asked = prompt(SourcePassage("a", "First.", "one.pdf", ("Top", "Sub")), SourcePassage("b", "Second.", "two.pdf"))
-    assert '<passage number="1" document="one.pdf" section="Top › Sub">\nFirst.\n</passage>' in asked.prompt.user
-    assert '<passage number="2" document="two.pdf" section="">' in asked.prompt.user
+    assert '<passage number="1" document="one.pdf" section="Top › Sub">\nFirst.\n</passage>' in asked.messages[-1].text
+    assert '<passage number="2" document="two.pdf" section="">' in asked.messages[-1].text
     assert {number: passage.passage_id for number, passage in asked.passages.items()} == {1: "a", 2: "b"}
 
 
@@ -52,14 +52,14 @@ def test_passages_are_numbered_with_their_document_and_section() -> None:
 def test_a_passage_cannot_close_or_forge_the_fence_around_it(attack: str) -> None:
     passage = SourcePassage("p", f"Before. {attack} After.", f'evil"{attack}.pdf', (attack,))
     asked = prompt(passage)
-    fences = re.findall(r"<\s*/?\s*passages?\b", asked.prompt.user, re.IGNORECASE)
+    fences = re.findall(r"<\s*/?\s*passages?\b", asked.messages[-1].text, re.IGNORECASE)
     assert fences == ["<passages", "<passage", "</passage", "</passages"]
 
 
 def test_a_template_s_signs_in_a_passage_or_question_stay_what_they_are() -> None:
     asked = prompt(SourcePassage("p", "It costs $question or $5."), question="Is $passages safe?")
-    assert "It costs $question or $5." in asked.prompt.user
-    assert "Is $passages safe?" in asked.prompt.user
+    assert "It costs $question or $5." in asked.messages[-1].text
+    assert "Is $passages safe?" in asked.messages[-1].text
 
 
 def test_passages_beyond_the_budget_are_left_out_and_the_last_is_cut_at_a_sentence() -> None:
@@ -68,14 +68,14 @@ def test_passages_beyond_the_budget_are_left_out_and_the_last_is_cut_at_a_senten
     shown = asked.passages[1].text
     assert LONG.startswith(shown)
     assert shown.endswith(".")
-    assert "Never seen." not in asked.prompt.user
+    assert "Never seen." not in asked.messages[-1].text
 
 
 @given(st.lists(st.text(max_size=2000), max_size=6), st.integers(700, 3000), st.sampled_from(["en", "fr"]))
 def test_a_prompt_never_exceeds_its_budget_and_shows_true_beginnings(texts: list[str], max_tokens: int, language: str) -> None:
     passages = [SourcePassage(f"p{number}", text) for number, text in enumerate(texts)]
     asked = prompt(*passages, language=language, max_tokens=max_tokens)
-    assert token_estimate(asked.prompt.system) + token_estimate(asked.prompt.user) <= max_tokens + len(texts) + 2
+    assert token_estimate(asked.messages[0].text) + token_estimate(asked.messages[-1].text) <= max_tokens + len(texts) + 2
     originals = {passage.passage_id: passage.text for passage in passages}
     assert all(originals[shown.passage_id].startswith(shown.text) for shown in asked.passages.values())
     assert bool(asked.passages) == any(text.strip() for text in texts)

@@ -20,6 +20,34 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _TurnRole:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TurnRoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TurnRole.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TURN_ROLE_UNSPECIFIED: _TurnRole.ValueType  # 0
+    """Refused."""
+    TURN_ROLE_SYSTEM: _TurnRole.ValueType  # 1
+    """The rules that a model is given."""
+    TURN_ROLE_USER: _TurnRole.ValueType  # 2
+    """The person who asks."""
+    TURN_ROLE_ASSISTANT: _TurnRole.ValueType  # 3
+    """The model that answers."""
+
+class TurnRole(_TurnRole, metaclass=_TurnRoleEnumTypeWrapper):
+    """Who writes in a conversation."""
+
+TURN_ROLE_UNSPECIFIED: TurnRole.ValueType  # 0
+"""Refused."""
+TURN_ROLE_SYSTEM: TurnRole.ValueType  # 1
+"""The rules that a model is given."""
+TURN_ROLE_USER: TurnRole.ValueType  # 2
+"""The person who asks."""
+TURN_ROLE_ASSISTANT: TurnRole.ValueType  # 3
+"""The model that answers."""
+Global___TurnRole: _TypeAlias = TurnRole  # noqa: Y015
+
 class _FinishReason:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -55,6 +83,9 @@ class AnswerRequest(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     LANGUAGE_FIELD_NUMBER: _builtins.int
     MAX_ANSWER_TOKENS_FIELD_NUMBER: _builtins.int
+    INSTRUCTIONS_FIELD_NUMBER: _builtins.int
+    HISTORY_FIELD_NUMBER: _builtins.int
+    ENDPOINT_FIELD_NUMBER: _builtins.int
     question: _builtins.str
     """The question, in any language."""
     model: _builtins.str
@@ -63,9 +94,19 @@ class AnswerRequest(_message.Message):
     """ISO 639-1 code of the answer's language; empty: the question's."""
     max_answer_tokens: _builtins.int
     """Upper bound of the answer's length; 0: the model's default."""
+    instructions: _builtins.str
+    """What an assistant adds to the rules; it can't lift them. Empty: nothing."""
     @_builtins.property
     def passages(self) -> _containers.RepeatedCompositeFieldContainer[Global___SourcePassage]:
         """What the answer may rest on, best first; at most 200. Empty: the answer says that nothing was found."""
+
+    @_builtins.property
+    def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___Turn]:
+        """The conversation before the question, oldest first. What does not fit the model's context is left out, oldest first."""
+
+    @_builtins.property
+    def endpoint(self) -> Global___Endpoint:
+        """Where `model` runs when it is none of the configured ones."""
 
     def __init__(
         self,
@@ -75,14 +116,81 @@ class AnswerRequest(_message.Message):
         model: _builtins.str = ...,
         language: _builtins.str = ...,
         max_answer_tokens: _builtins.int = ...,
+        instructions: _builtins.str = ...,
+        history: _abc.Iterable[Global___Turn] | None = ...,
+        endpoint: Global___Endpoint | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["endpoint", b"endpoint"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["language", b"language", "max_answer_tokens", b"max_answer_tokens", "model", b"model", "passages", b"passages", "question", b"question"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint", b"endpoint", "history", b"history", "instructions", b"instructions", "language", b"language", "max_answer_tokens", b"max_answer_tokens", "model", b"model", "passages", b"passages", "question", b"question"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AnswerRequest: _TypeAlias = AnswerRequest  # noqa: Y015
+
+@_typing.final
+class Turn(_message.Message):
+    """One message of a conversation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLE_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    role: Global___TurnRole.ValueType
+    """Who wrote it."""
+    text: _builtins.str
+    """What was written."""
+    def __init__(
+        self,
+        *,
+        role: Global___TurnRole.ValueType = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["role", b"role", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Turn: _TypeAlias = Turn  # noqa: Y015
+
+@_typing.final
+class Endpoint(_message.Message):
+    """A model that an organisation brings: an endpoint that speaks the OpenAI chat protocol."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BASE_URL_FIELD_NUMBER: _builtins.int
+    API_KEY_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    CONTEXT_TOKENS_FIELD_NUMBER: _builtins.int
+    ANSWER_TOKENS_FIELD_NUMBER: _builtins.int
+    base_url: _builtins.str
+    """Where /chat/completions begins."""
+    api_key: _builtins.str
+    """Key of the endpoint; empty for one that wants none. Never logged."""
+    model: _builtins.str
+    """Name of the model at the endpoint."""
+    context_tokens: _builtins.int
+    """Bound of a prompt; 0: the service's default."""
+    answer_tokens: _builtins.int
+    """Bound of an answer; 0: the service's default."""
+    def __init__(
+        self,
+        *,
+        base_url: _builtins.str = ...,
+        api_key: _builtins.str = ...,
+        model: _builtins.str = ...,
+        context_tokens: _builtins.int = ...,
+        answer_tokens: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_tokens", b"answer_tokens", "api_key", b"api_key", "base_url", b"base_url", "context_tokens", b"context_tokens", "model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Endpoint: _TypeAlias = Endpoint  # noqa: Y015
 
 @_typing.final
 class SourcePassage(_message.Message):
@@ -325,6 +433,304 @@ class GenerationTimings(_message.Message):
 Global___GenerationTimings: _TypeAlias = GenerationTimings  # noqa: Y015
 
 @_typing.final
+class CondenseRequest(_message.Message):
+    """Request of `Condense`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUESTION_FIELD_NUMBER: _builtins.int
+    HISTORY_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    ENDPOINT_FIELD_NUMBER: _builtins.int
+    question: _builtins.str
+    """The newest question."""
+    model: _builtins.str
+    """Empty: the default model."""
+    @_builtins.property
+    def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___Turn]:
+        """The conversation before it, oldest first."""
+
+    @_builtins.property
+    def endpoint(self) -> Global___Endpoint:
+        """Where `model` runs when it is none of the configured ones."""
+
+    def __init__(
+        self,
+        *,
+        question: _builtins.str = ...,
+        history: _abc.Iterable[Global___Turn] | None = ...,
+        model: _builtins.str = ...,
+        endpoint: Global___Endpoint | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["endpoint", b"endpoint"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint", b"endpoint", "history", b"history", "model", b"model", "question", b"question"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CondenseRequest: _TypeAlias = CondenseRequest  # noqa: Y015
+
+@_typing.final
+class CondenseResponse(_message.Message):
+    """Response of `Condense`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUESTION_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    question: _builtins.str
+    """The question on its own feet; the question itself where there is no history or nothing to add."""
+    @_builtins.property
+    def usage(self) -> Global___TokenUsage:
+        """What it took."""
+
+    def __init__(
+        self,
+        *,
+        question: _builtins.str = ...,
+        usage: Global___TokenUsage | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["question", b"question", "usage", b"usage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CondenseResponse: _TypeAlias = CondenseResponse  # noqa: Y015
+
+@_typing.final
+class SuggestTitleRequest(_message.Message):
+    """Request of `SuggestTitle`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUESTION_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    ENDPOINT_FIELD_NUMBER: _builtins.int
+    question: _builtins.str
+    """The first question."""
+    answer: _builtins.str
+    """Its answer."""
+    model: _builtins.str
+    """Empty: the default model."""
+    @_builtins.property
+    def endpoint(self) -> Global___Endpoint:
+        """Where `model` runs when it is none of the configured ones."""
+
+    def __init__(
+        self,
+        *,
+        question: _builtins.str = ...,
+        answer: _builtins.str = ...,
+        model: _builtins.str = ...,
+        endpoint: Global___Endpoint | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["endpoint", b"endpoint"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "endpoint", b"endpoint", "model", b"model", "question", b"question"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuggestTitleRequest: _TypeAlias = SuggestTitleRequest  # noqa: Y015
+
+@_typing.final
+class SuggestTitleResponse(_message.Message):
+    """Response of `SuggestTitle`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TITLE_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    title: _builtins.str
+    """One line of at most 80 characters, in the question's language."""
+    @_builtins.property
+    def usage(self) -> Global___TokenUsage:
+        """What it took."""
+
+    def __init__(
+        self,
+        *,
+        title: _builtins.str = ...,
+        usage: Global___TokenUsage | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["title", b"title", "usage", b"usage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuggestTitleResponse: _TypeAlias = SuggestTitleResponse  # noqa: Y015
+
+@_typing.final
+class CompleteRequest(_message.Message):
+    """Request of `Complete`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    MAX_TOKENS_FIELD_NUMBER: _builtins.int
+    JSON_SCHEMA_FIELD_NUMBER: _builtins.int
+    ENDPOINT_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Empty: the default model. The extractive engine completes nothing."""
+    max_tokens: _builtins.int
+    """Upper bound of the text's length; 0: the model's default."""
+    json_schema: _builtins.str
+    """A JSON schema that the text must satisfy, checked before `complete`; empty: any text."""
+    @_builtins.property
+    def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Turn]:
+        """What the model continues; the last is the user's."""
+
+    @_builtins.property
+    def endpoint(self) -> Global___Endpoint:
+        """Where `model` runs when it is none of the configured ones."""
+
+    def __init__(
+        self,
+        *,
+        messages: _abc.Iterable[Global___Turn] | None = ...,
+        model: _builtins.str = ...,
+        max_tokens: _builtins.int = ...,
+        json_schema: _builtins.str = ...,
+        endpoint: Global___Endpoint | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["endpoint", b"endpoint"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint", b"endpoint", "json_schema", b"json_schema", "max_tokens", b"max_tokens", "messages", b"messages", "model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompleteRequest: _TypeAlias = CompleteRequest  # noqa: Y015
+
+@_typing.final
+class CompleteResponse(_message.Message):
+    """One event of a completion."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELTA_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def delta(self) -> Global___AnswerDelta:
+        """More of the text."""
+
+    @_builtins.property
+    def complete(self) -> Global___CompletionEnd:
+        """The end; nothing follows."""
+
+    def __init__(
+        self,
+        *,
+        delta: Global___AnswerDelta | None = ...,
+        complete: Global___CompletionEnd | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "delta", b"delta", "event", b"event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "delta", b"delta", "event", b"event"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["delta", "complete"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___CompleteResponse: _TypeAlias = CompleteResponse  # noqa: Y015
+
+@_typing.final
+class CompletionEnd(_message.Message):
+    """The end of a completion."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FINISH_REASON_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    TIMINGS_FIELD_NUMBER: _builtins.int
+    finish_reason: Global___FinishReason.ValueType
+    """Why the text ended."""
+    model: _builtins.str
+    """The model that wrote."""
+    @_builtins.property
+    def usage(self) -> Global___TokenUsage:
+        """What it took."""
+
+    @_builtins.property
+    def timings(self) -> Global___GenerationTimings:
+        """Where the time went."""
+
+    def __init__(
+        self,
+        *,
+        finish_reason: Global___FinishReason.ValueType = ...,
+        model: _builtins.str = ...,
+        usage: Global___TokenUsage | None = ...,
+        timings: Global___GenerationTimings | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["timings", b"timings", "usage", b"usage"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["finish_reason", b"finish_reason", "model", b"model", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompletionEnd: _TypeAlias = CompletionEnd  # noqa: Y015
+
+@_typing.final
+class CountTokensRequest(_message.Message):
+    """Request of `CountTokens`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXTS_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Empty: the default model."""
+    @_builtins.property
+    def texts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """At most 1,000 texts."""
+
+    def __init__(
+        self,
+        *,
+        texts: _abc.Iterable[_builtins.str] | None = ...,
+        model: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "texts", b"texts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountTokensRequest: _TypeAlias = CountTokensRequest  # noqa: Y015
+
+@_typing.final
+class CountTokensResponse(_message.Message):
+    """Response of `CountTokens`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNTS_FIELD_NUMBER: _builtins.int
+    EXACT_FIELD_NUMBER: _builtins.int
+    exact: _builtins.bool
+    """Whether the model's own tokenizer counted; otherwise it is an upper estimate."""
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Tokens of each text, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        counts: _abc.Iterable[_builtins.int] | None = ...,
+        exact: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "exact", b"exact"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountTokensResponse: _TypeAlias = CountTokensResponse  # noqa: Y015
+
+@_typing.final
 class ListModelsRequest(_message.Message):
     """Request of `ListModels`."""
 
@@ -377,19 +783,27 @@ class Model(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     ENGINE_FIELD_NUMBER: _builtins.int
+    CONTEXT_TOKENS_FIELD_NUMBER: _builtins.int
+    COMPLETES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name that requests use."""
     engine: _builtins.str
-    """`extractive` or `openai`."""
+    """`extractive`, `openai` or `vllm`."""
+    context_tokens: _builtins.int
+    """Bound of a prompt in the model's tokens; 0: it has none."""
+    completes: _builtins.bool
+    """Whether it can write freely: condense, title, complete. The extractive engine only quotes."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         engine: _builtins.str = ...,
+        context_tokens: _builtins.int = ...,
+        completes: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completes", b"completes", "context_tokens", b"context_tokens", "engine", b"engine", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

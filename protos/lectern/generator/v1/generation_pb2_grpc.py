@@ -40,6 +40,26 @@ class GenerationServiceStub:
                 request_serializer=lectern_dot_generator_dot_v1_dot_generation__pb2.AnswerRequest.SerializeToString,
                 response_deserializer=lectern_dot_generator_dot_v1_dot_generation__pb2.AnswerResponse.FromString,
                 _registered_method=True)
+        self.Condense = channel.unary_unary(
+                '/lectern.generator.v1.GenerationService/Condense',
+                request_serializer=lectern_dot_generator_dot_v1_dot_generation__pb2.CondenseRequest.SerializeToString,
+                response_deserializer=lectern_dot_generator_dot_v1_dot_generation__pb2.CondenseResponse.FromString,
+                _registered_method=True)
+        self.SuggestTitle = channel.unary_unary(
+                '/lectern.generator.v1.GenerationService/SuggestTitle',
+                request_serializer=lectern_dot_generator_dot_v1_dot_generation__pb2.SuggestTitleRequest.SerializeToString,
+                response_deserializer=lectern_dot_generator_dot_v1_dot_generation__pb2.SuggestTitleResponse.FromString,
+                _registered_method=True)
+        self.Complete = channel.unary_stream(
+                '/lectern.generator.v1.GenerationService/Complete',
+                request_serializer=lectern_dot_generator_dot_v1_dot_generation__pb2.CompleteRequest.SerializeToString,
+                response_deserializer=lectern_dot_generator_dot_v1_dot_generation__pb2.CompleteResponse.FromString,
+                _registered_method=True)
+        self.CountTokens = channel.unary_unary(
+                '/lectern.generator.v1.GenerationService/CountTokens',
+                request_serializer=lectern_dot_generator_dot_v1_dot_generation__pb2.CountTokensRequest.SerializeToString,
+                response_deserializer=lectern_dot_generator_dot_v1_dot_generation__pb2.CountTokensResponse.FromString,
+                _registered_method=True)
         self.ListModels = channel.unary_unary(
                 '/lectern.generator.v1.GenerationService/ListModels',
                 request_serializer=lectern_dot_generator_dot_v1_dot_generation__pb2.ListModelsRequest.SerializeToString,
@@ -59,6 +79,35 @@ class GenerationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Condense(self, request, context):
+        """Says a question that leans on a conversation so that it can be searched alone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SuggestTitle(self, request, context):
+        """Names a conversation by its first question and answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Complete(self, request, context):
+        """Continues messages, with no passages and nothing checked but a schema.
+        The stream is: any number of `delta`, then exactly one `complete`. A failure ends the call with a status.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CountTokens(self, request, context):
+        """Counts tokens as a model does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListModels(self, request, context):
         """Lists the engines and models that answers can use.
         """
@@ -73,6 +122,26 @@ def add_GenerationServiceServicer_to_server(servicer, server):
                     servicer.Answer,
                     request_deserializer=lectern_dot_generator_dot_v1_dot_generation__pb2.AnswerRequest.FromString,
                     response_serializer=lectern_dot_generator_dot_v1_dot_generation__pb2.AnswerResponse.SerializeToString,
+            ),
+            'Condense': grpc.unary_unary_rpc_method_handler(
+                    servicer.Condense,
+                    request_deserializer=lectern_dot_generator_dot_v1_dot_generation__pb2.CondenseRequest.FromString,
+                    response_serializer=lectern_dot_generator_dot_v1_dot_generation__pb2.CondenseResponse.SerializeToString,
+            ),
+            'SuggestTitle': grpc.unary_unary_rpc_method_handler(
+                    servicer.SuggestTitle,
+                    request_deserializer=lectern_dot_generator_dot_v1_dot_generation__pb2.SuggestTitleRequest.FromString,
+                    response_serializer=lectern_dot_generator_dot_v1_dot_generation__pb2.SuggestTitleResponse.SerializeToString,
+            ),
+            'Complete': grpc.unary_stream_rpc_method_handler(
+                    servicer.Complete,
+                    request_deserializer=lectern_dot_generator_dot_v1_dot_generation__pb2.CompleteRequest.FromString,
+                    response_serializer=lectern_dot_generator_dot_v1_dot_generation__pb2.CompleteResponse.SerializeToString,
+            ),
+            'CountTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountTokens,
+                    request_deserializer=lectern_dot_generator_dot_v1_dot_generation__pb2.CountTokensRequest.FromString,
+                    response_serializer=lectern_dot_generator_dot_v1_dot_generation__pb2.CountTokensResponse.SerializeToString,
             ),
             'ListModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModels,
@@ -108,6 +177,114 @@ class GenerationService:
             '/lectern.generator.v1.GenerationService/Answer',
             lectern_dot_generator_dot_v1_dot_generation__pb2.AnswerRequest.SerializeToString,
             lectern_dot_generator_dot_v1_dot_generation__pb2.AnswerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Condense(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lectern.generator.v1.GenerationService/Condense',
+            lectern_dot_generator_dot_v1_dot_generation__pb2.CondenseRequest.SerializeToString,
+            lectern_dot_generator_dot_v1_dot_generation__pb2.CondenseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SuggestTitle(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lectern.generator.v1.GenerationService/SuggestTitle',
+            lectern_dot_generator_dot_v1_dot_generation__pb2.SuggestTitleRequest.SerializeToString,
+            lectern_dot_generator_dot_v1_dot_generation__pb2.SuggestTitleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Complete(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/lectern.generator.v1.GenerationService/Complete',
+            lectern_dot_generator_dot_v1_dot_generation__pb2.CompleteRequest.SerializeToString,
+            lectern_dot_generator_dot_v1_dot_generation__pb2.CompleteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lectern.generator.v1.GenerationService/CountTokens',
+            lectern_dot_generator_dot_v1_dot_generation__pb2.CountTokensRequest.SerializeToString,
+            lectern_dot_generator_dot_v1_dot_generation__pb2.CountTokensResponse.FromString,
             options,
             channel_credentials,
             insecure,

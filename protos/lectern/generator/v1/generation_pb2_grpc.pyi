@@ -37,6 +37,16 @@ class GenerationServiceStub:
     """Answers a question from the passages given, and from nothing else.
     The stream is: any number of `delta` and `citation`, then exactly one `complete`. A failure ends the call with a status.
     """
+    Condense: _grpc.UnaryUnaryMultiCallable[_generation_pb2.CondenseRequest, _generation_pb2.CondenseResponse]
+    """Says a question that leans on a conversation so that it can be searched alone."""
+    SuggestTitle: _grpc.UnaryUnaryMultiCallable[_generation_pb2.SuggestTitleRequest, _generation_pb2.SuggestTitleResponse]
+    """Names a conversation by its first question and answer."""
+    Complete: _grpc.UnaryStreamMultiCallable[_generation_pb2.CompleteRequest, _generation_pb2.CompleteResponse]
+    """Continues messages, with no passages and nothing checked but a schema.
+    The stream is: any number of `delta`, then exactly one `complete`. A failure ends the call with a status.
+    """
+    CountTokens: _grpc.UnaryUnaryMultiCallable[_generation_pb2.CountTokensRequest, _generation_pb2.CountTokensResponse]
+    """Counts tokens as a model does."""
     ListModels: _grpc.UnaryUnaryMultiCallable[_generation_pb2.ListModelsRequest, _generation_pb2.ListModelsResponse]
     """Lists the engines and models that answers can use."""
 
@@ -49,6 +59,16 @@ class GenerationServiceAsyncStub(GenerationServiceStub):
     """Answers a question from the passages given, and from nothing else.
     The stream is: any number of `delta` and `citation`, then exactly one `complete`. A failure ends the call with a status.
     """
+    Condense: _aio.UnaryUnaryMultiCallable[_generation_pb2.CondenseRequest, _generation_pb2.CondenseResponse]  # type: ignore[assignment]
+    """Says a question that leans on a conversation so that it can be searched alone."""
+    SuggestTitle: _aio.UnaryUnaryMultiCallable[_generation_pb2.SuggestTitleRequest, _generation_pb2.SuggestTitleResponse]  # type: ignore[assignment]
+    """Names a conversation by its first question and answer."""
+    Complete: _aio.UnaryStreamMultiCallable[_generation_pb2.CompleteRequest, _generation_pb2.CompleteResponse]  # type: ignore[assignment]
+    """Continues messages, with no passages and nothing checked but a schema.
+    The stream is: any number of `delta`, then exactly one `complete`. A failure ends the call with a status.
+    """
+    CountTokens: _aio.UnaryUnaryMultiCallable[_generation_pb2.CountTokensRequest, _generation_pb2.CountTokensResponse]  # type: ignore[assignment]
+    """Counts tokens as a model does."""
     ListModels: _aio.UnaryUnaryMultiCallable[_generation_pb2.ListModelsRequest, _generation_pb2.ListModelsResponse]  # type: ignore[assignment]
     """Lists the engines and models that answers can use."""
 
@@ -64,6 +84,40 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
         """Answers a question from the passages given, and from nothing else.
         The stream is: any number of `delta` and `citation`, then exactly one `complete`. A failure ends the call with a status.
         """
+
+    @_abc_1.abstractmethod
+    def Condense(
+        self,
+        request: _generation_pb2.CondenseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_generation_pb2.CondenseResponse, _abc.Awaitable[_generation_pb2.CondenseResponse]]:
+        """Says a question that leans on a conversation so that it can be searched alone."""
+
+    @_abc_1.abstractmethod
+    def SuggestTitle(
+        self,
+        request: _generation_pb2.SuggestTitleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_generation_pb2.SuggestTitleResponse, _abc.Awaitable[_generation_pb2.SuggestTitleResponse]]:
+        """Names a conversation by its first question and answer."""
+
+    @_abc_1.abstractmethod
+    def Complete(
+        self,
+        request: _generation_pb2.CompleteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_generation_pb2.CompleteResponse], _abc.AsyncIterator[_generation_pb2.CompleteResponse]]:
+        """Continues messages, with no passages and nothing checked but a schema.
+        The stream is: any number of `delta`, then exactly one `complete`. A failure ends the call with a status.
+        """
+
+    @_abc_1.abstractmethod
+    def CountTokens(
+        self,
+        request: _generation_pb2.CountTokensRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_generation_pb2.CountTokensResponse, _abc.Awaitable[_generation_pb2.CountTokensResponse]]:
+        """Counts tokens as a model does."""
 
     @_abc_1.abstractmethod
     def ListModels(
