@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Self, TypeVar
-
-from pydantic import BaseModel
+from typing import Any, BinaryIO, Self
 
 from lectern_client import operations
 from lectern_client.async_transport import AsyncTransport
@@ -40,10 +38,8 @@ from lectern_client.models import (
     SearchResult,
     Uploaded,
 )
-from lectern_client.operations import ListCall
+from lectern_client.resource import AsyncResource
 from lectern_client.streams import WATCH_PATIENCE_SECONDS, WATCH_RECONNECT_SECONDS, ask_event, job_event, may_heal, model_event
-
-Listed = TypeVar("Listed", bound=BaseModel)
 
 
 class AsyncLectern:
@@ -136,21 +132,7 @@ class AsyncLectern:
                 yield model_event(event, IndexRebuild)
 
 
-class _Resource:
-    def __init__(self, transport: AsyncTransport) -> None:
-        self._transport = transport
-
-    async def _all(self, page: Callable[[str], ListCall[Listed]]) -> AsyncGenerator[Listed, None]:
-        token = ""
-        while True:
-            items, token = await self._transport.send(page(token))
-            for item in items:
-                yield item
-            if not token:
-                return
-
-
-class AsyncCollections(_Resource):
+class AsyncCollections(AsyncResource):
     """Named sets of documents; ``collection`` is an id or a name."""
 
     async def create(
@@ -176,7 +158,7 @@ class AsyncCollections(_Resource):
         return await self._transport.send(operations.delete_collection(collection))
 
 
-class AsyncDocuments(_Resource):
+class AsyncDocuments(AsyncResource):
     """Documents; in its collection one is known by its external id, or by its name where it has none."""
 
     async def upload(
@@ -215,7 +197,7 @@ class AsyncDocuments(_Resource):
         return await self._transport.send(operations.get_deletion_receipt(document_id))
 
 
-class AsyncJobs(_Resource):
+class AsyncJobs(AsyncResource):
     """Work that outlives the request that asked for it."""
 
     async def get(self, job_id: str) -> Job:
@@ -261,7 +243,7 @@ class AsyncJobs(_Resource):
         return await self._transport.send(operations.retry_job(job_id))
 
 
-class AsyncOrganisations(_Resource):
+class AsyncOrganisations(AsyncResource):
     async def get(self, organisation_id: str) -> Organisation:
         return await self._transport.send(operations.get_organisation(organisation_id))
 
@@ -272,7 +254,7 @@ class AsyncOrganisations(_Resource):
         return self._all(operations.list_organisations(page_size))
 
 
-class AsyncApiKeys(_Resource):
+class AsyncApiKeys(AsyncResource):
     async def create(self, name: str, *, role: str | None = None, expire_time: datetime | None = None) -> NewApiKey:
         return await self._transport.send(operations.create_api_key(name, role, expire_time))
 

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
+from uuid import uuid4
 
 import httpx
 from pydantic import BaseModel, ValidationError
@@ -121,6 +122,9 @@ def _may_repeat(call: Call[Any], error: Exception) -> bool:
     return isinstance(error, httpx.TransportError) and call.repeatable and not isinstance(error, httpx.ReadTimeout)
 
 
+ListCall = Call[tuple[list[Model], str]]
+
+
 def headers(api_key: str | None) -> dict[str, str]:
     """What every request carries."""
     authorization = {"authorization": f"Bearer {api_key}"} if api_key else {}
@@ -198,6 +202,26 @@ def event_json(data: str) -> dict[str, Any]:
 def pages(answer: Any) -> tuple[list[Any], str]:
     """The items of one page of a list, and the token of the next; empty on the last."""
     return answer["items"], answer.get("next_page_token") or ""
+
+
+def list_of(kind: type[Model], path: str, /, **query: str | int | None) -> Callable[[str], ListCall[Model]]:
+    """Makes the call for the page that a token names."""
+
+    def parse(answer: Any) -> tuple[list[Model], str]:
+        items, token = pages(answer)
+        return [kind.model_validate(item) for item in items], token
+
+    return lambda token: Call("GET", path, parse, query={**query, "page_token": token or None})
+
+
+def given(**values: Any) -> dict[str, Any]:
+    """Those of ``values`` that are not None."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def once() -> dict[str, str]:
+    """The header under which the server does a request once, however often it is sent."""
+    return {"idempotency-key": str(uuid4())}
 
 
 def ndjson(entries: Iterator[Mapping[str, Any]]) -> Iterator[bytes]:

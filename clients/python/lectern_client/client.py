@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Self, TypeVar
-
-from pydantic import BaseModel
+from typing import Any, BinaryIO, Self
 
 from lectern_client import operations
 from lectern_client.calls import RetryPolicy
@@ -36,11 +34,10 @@ from lectern_client.models import (
     SearchResult,
     Uploaded,
 )
-from lectern_client.operations import ListCall
+from lectern_client.resource import Resource
 from lectern_client.streams import WATCH_PATIENCE_SECONDS, WATCH_RECONNECT_SECONDS, ask_event, job_event, may_heal, model_event
 from lectern_client.transport import Transport
 
-Listed = TypeVar("Listed", bound=BaseModel)
 DEFAULT_URL = "http://127.0.0.1:8080"
 
 
@@ -167,21 +164,7 @@ class Lectern:
         return (model_event(event, IndexRebuild) for event in self._transport.events(operations.reindex(follow=follow)))
 
 
-class _Resource:
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-
-    def _all(self, page: Callable[[str], ListCall[Listed]]) -> Iterator[Listed]:
-        """The items of every page; the next page is asked for when it is needed."""
-        token = ""
-        while True:
-            items, token = self._transport.send(page(token))
-            yield from items
-            if not token:
-                return
-
-
-class Collections(_Resource):
+class Collections(Resource):
     """Named sets of documents; ``collection`` is an id or a name."""
 
     def create(
@@ -209,7 +192,7 @@ class Collections(_Resource):
         return self._transport.send(operations.delete_collection(collection))
 
 
-class Documents(_Resource):
+class Documents(Resource):
     """Documents; in its collection one is known by its external id, or by its name where it has none."""
 
     def upload(
@@ -265,7 +248,7 @@ class Documents(_Resource):
         return self._transport.send(operations.get_deletion_receipt(document_id))
 
 
-class Jobs(_Resource):
+class Jobs(Resource):
     """Work that outlives the request that asked for it."""
 
     def get(self, job_id: str) -> Job:
@@ -314,7 +297,7 @@ class Jobs(_Resource):
         return self._transport.send(operations.retry_job(job_id))
 
 
-class Organisations(_Resource):
+class Organisations(Resource):
     def get(self, organisation_id: str) -> Organisation:
         return self._transport.send(operations.get_organisation(organisation_id))
 
@@ -326,7 +309,7 @@ class Organisations(_Resource):
         return self._all(operations.list_organisations(page_size))
 
 
-class ApiKeys(_Resource):
+class ApiKeys(Resource):
     def create(self, name: str, *, role: str | None = None, expire_time: datetime | None = None) -> NewApiKey:
         """Make a key; its text is in the answer and never again."""
         return self._transport.send(operations.create_api_key(name, role, expire_time))

@@ -8,12 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
-from uuid import uuid4
+from typing import Any, BinaryIO
 
-from pydantic import BaseModel
-
-from lectern_client.calls import API, Call, model, ndjson, pages, part
+from lectern_client.calls import API, Call, ListCall, given, list_of, model, ndjson, once, part
 from lectern_client.models import (
     Answer,
     ApiKey,
@@ -36,37 +33,16 @@ from lectern_client.models import (
     Uploaded,
 )
 
-Listed = TypeVar("Listed", bound=BaseModel)
-ListCall = Call[tuple[list[Listed], str]]
 # The server hands a whole upload on before it answers.
 _UPLOAD_SECONDS = 900.0
 _ANSWER_SECONDS = 200.0
 
 
-def _list(kind: type[Listed], path: str, /, **query: str | int | None) -> Callable[[str], ListCall[Listed]]:
-    """Makes the call for the page that a token names."""
-
-    def parse(answer: Any) -> tuple[list[Listed], str]:
-        items, token = pages(answer)
-        return [kind.model_validate(item) for item in items], token
-
-    return lambda token: Call("GET", path, parse, query={**query, "page_token": token or None})
-
-
-def _given(**values: Any) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _once() -> dict[str, str]:
-    """The header under which the server does a request once, however often it is sent."""
-    return {"idempotency-key": str(uuid4())}
-
-
 def create_collection(
     name: str, description: str | None, metadata: Mapping[str, Any] | None, settings: Mapping[str, Any] | None
 ) -> Call[Collection]:
-    body = _given(name=name, description=description, metadata=metadata, settings=settings)
-    return Call("POST", f"{API}/collections", model(Collection), json=body, headers=_once())
+    body = given(name=name, description=description, metadata=metadata, settings=settings)
+    return Call("POST", f"{API}/collections", model(Collection), json=body, headers=once())
 
 
 def get_collection(collection: str) -> Call[Collection]:
@@ -74,7 +50,7 @@ def get_collection(collection: str) -> Call[Collection]:
 
 
 def list_collections(page_size: int | None) -> Callable[[str], ListCall[Collection]]:
-    return _list(Collection, f"{API}/collections", page_size=page_size)
+    return list_of(Collection, f"{API}/collections", page_size=page_size)
 
 
 def update_collection(collection: str, changes: Mapping[str, Any]) -> Call[Collection]:
@@ -95,7 +71,7 @@ def upload_file(
     wait: bool,
 ) -> Call[Uploaded]:
     name = name or Path(getattr(source, "name", "document")).name
-    fields = _given(name=name, external_id=external_id, metadata=None if metadata is None else json.dumps(dict(metadata)))
+    fields = given(name=name, external_id=external_id, metadata=None if metadata is None else json.dumps(dict(metadata)))
     media_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
 
     @contextmanager
@@ -117,7 +93,7 @@ def upload_file(
         query=query,
         open_body=open_body,
         replayable=replayable,
-        headers=_once(),
+        headers=once(),
         read_seconds=_UPLOAD_SECONDS,
     )
 
@@ -125,7 +101,7 @@ def upload_file(
 def create_document(collection: str, body: Mapping[str, Any], *, wait: bool) -> Call[Uploaded]:
     path = f"{API}/collections/{part(collection)}/documents"
     query = {"wait": True} if wait else {}
-    return Call("POST", path, model(Uploaded), query=query, json=dict(body), headers=_once(), read_seconds=_UPLOAD_SECONDS)
+    return Call("POST", path, model(Uploaded), query=query, json=dict(body), headers=once(), read_seconds=_UPLOAD_SECONDS)
 
 
 def create_batch(collection: str, entries: Iterable[Mapping[str, Any]] | Path) -> Call[BatchUploaded]:
@@ -143,13 +119,13 @@ def create_batch(collection: str, entries: Iterable[Mapping[str, Any]] | Path) -
         model(BatchUploaded),
         open_body=open_body,
         replayable=isinstance(entries, Path | Sequence),
-        headers={"content-type": "application/x-ndjson", **_once()},
+        headers={"content-type": "application/x-ndjson", **once()},
         read_seconds=_UPLOAD_SECONDS,
     )
 
 
 def list_documents(collection: str, state: str | None, page_size: int | None) -> Callable[[str], ListCall[Document]]:
-    return _list(Document, f"{API}/collections/{part(collection)}/documents", state=state, page_size=page_size)
+    return list_of(Document, f"{API}/collections/{part(collection)}/documents", state=state, page_size=page_size)
 
 
 def get_document(document_id: str, *, pages_too: bool) -> Call[Document]:
@@ -177,7 +153,7 @@ def get_passage(passage_id: str, before: int, after: int) -> Call[PassageInConte
 def search(
     query: str, collections: Sequence[str], filter_: Mapping[str, Any] | None, limit: int, *, literal: bool, group: bool
 ) -> Call[SearchResult]:
-    body = _given(
+    body = given(
         query=query, collections=list(collections) or None, filter=filter_, limit=limit, literal=literal or None, group=group or None
     )
     return Call("POST", f"{API}/search", model(SearchResult), json=body)
@@ -192,7 +168,7 @@ def ask(
     *,
     stream: bool,
 ) -> Call[Answer]:
-    body = _given(
+    body = given(
         question=question,
         collections=list(collections) or None,
         filter=filter_,
@@ -216,11 +192,11 @@ def get_job(job_id: str) -> Call[Job]:
 
 
 def list_jobs(collection: str | None, state: str | None, kind: str | None, page_size: int | None) -> Callable[[str], ListCall[Job]]:
-    return _list(Job, f"{API}/jobs", collection=collection, state=state, kind=kind, page_size=page_size)
+    return list_of(Job, f"{API}/jobs", collection=collection, state=state, kind=kind, page_size=page_size)
 
 
 def list_job_documents(job_id: str, state: str | None, page_size: int | None) -> Callable[[str], ListCall[JobDocument]]:
-    return _list(JobDocument, f"{API}/jobs/{part(job_id)}/documents", state=state, page_size=page_size)
+    return list_of(JobDocument, f"{API}/jobs/{part(job_id)}/documents", state=state, page_size=page_size)
 
 
 def watch_job(job_id: str, last_event_id: str) -> Call[Job]:
@@ -245,7 +221,7 @@ def reindex(*, follow: bool) -> Call[IndexRebuild]:
 
 
 def create_organisation(name: str) -> Call[NewOrganisation]:
-    return Call("POST", f"{API}/organisations", model(NewOrganisation), json={"name": name}, headers=_once())
+    return Call("POST", f"{API}/organisations", model(NewOrganisation), json={"name": name}, headers=once())
 
 
 def get_organisation(organisation_id: str) -> Call[Organisation]:
@@ -253,16 +229,16 @@ def get_organisation(organisation_id: str) -> Call[Organisation]:
 
 
 def list_organisations(page_size: int | None) -> Callable[[str], ListCall[Organisation]]:
-    return _list(Organisation, f"{API}/organisations", page_size=page_size)
+    return list_of(Organisation, f"{API}/organisations", page_size=page_size)
 
 
 def create_api_key(name: str, role: str | None, expire_time: datetime | None) -> Call[NewApiKey]:
-    body = _given(name=name, role=role, expire_time=expire_time and expire_time.isoformat())
-    return Call("POST", f"{API}/api-keys", model(NewApiKey), json=body, headers=_once())
+    body = given(name=name, role=role, expire_time=expire_time and expire_time.isoformat())
+    return Call("POST", f"{API}/api-keys", model(NewApiKey), json=body, headers=once())
 
 
 def list_api_keys(page_size: int | None) -> Callable[[str], ListCall[ApiKey]]:
-    return _list(ApiKey, f"{API}/api-keys", page_size=page_size)
+    return list_of(ApiKey, f"{API}/api-keys", page_size=page_size)
 
 
 def revoke_api_key(api_key_id: str) -> Call[None]:
