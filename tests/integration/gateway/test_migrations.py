@@ -35,7 +35,7 @@ async def test_the_schema_goes_up_down_and_up_again(database_url: str) -> None:
     assert await MIGRATIONS.current(database_url) is None
     assert await MIGRATIONS.upgrade(database_url) == HEAD
     first = await fetch(database_url, COLUMNS)
-    assert len(first) == 23
+    assert {table for table, *_ in first} >= {"api_key", "assistant", "idempotent_request", "organisation"}
     assert await MIGRATIONS.downgrade(database_url, "base") is None
     assert await fetch(database_url, COLUMNS) == []
     assert await MIGRATIONS.upgrade(database_url) == HEAD
