@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from ingestor.domain.bells import Bells
 from ingestor.domain.pipeline.worker import Leases, Portion, Worker
-from ingestor.domain.supervision import every, supervise
+from ingestor.domain.supervision import end, every, supervise
 from ingestor.domain.tasks import Claim, Stage, TaskQueue
 from ingestor.settings import MIB, Queue
 
@@ -45,6 +45,4 @@ async def running(loops: Loops) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)

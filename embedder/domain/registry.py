@@ -200,7 +200,8 @@ class ModelRegistry:
                 await self._unload(min(idle, key=lambda each: each.used_at))
                 continue
             try:
-                await asyncio.wait_for(self._changed.wait(), gives_up_at - self._clock())
+                async with asyncio.timeout(gives_up_at - self._clock()):
+                    await self._changed.wait()
             except TimeoutError:
                 raise errors.models_busy(name) from None
 

@@ -43,7 +43,8 @@ class RequestStream:
         with suppress(TimeoutError, StopAsyncIteration, grpc.RpcError):
             async with asyncio.timeout(_DISCARD_SECONDS):
                 while True:
-                    await asyncio.wait_for(anext(self), _NEXT_MESSAGE_SECONDS)
+                    async with asyncio.timeout(_NEXT_MESSAGE_SECONDS):
+                        await anext(self)
 
     def close(self) -> None:
         if self._arriving is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import structlog
@@ -131,7 +131,9 @@ class Worker:
         try:
             await self._handled(claim)
         except asyncio.CancelledError:
-            await asyncio.wait_for(asyncio.shield(self._give_back(claim, "", 0.0)), SHUTDOWN_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SHUTDOWN_SECONDS):
+                    await self._give_back(claim, "", 0.0)
             raise
         except ClaimLost:
             log.info("claim_lost", stage=self._stage, tasks=len(claim.tasks))
