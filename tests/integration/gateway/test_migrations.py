@@ -35,7 +35,7 @@ async def test_the_schema_goes_up_down_and_up_again(database_url: str) -> None:
     assert await MIGRATIONS.current(database_url) is None
     assert await MIGRATIONS.upgrade(database_url) == HEAD
     first = await fetch(database_url, COLUMNS)
-    assert {table for table, *_ in first} >= {"api_key", "assistant", "idempotent_request", "organisation"}
+    assert {table for table, *_ in first} >= {"api_key", "assistant", "chat", "folder", "idempotent_request", "message", "organisation"}
     assert await MIGRATIONS.downgrade(database_url, "base") is None
     assert await fetch(database_url, COLUMNS) == []
     assert await MIGRATIONS.upgrade(database_url) == HEAD
@@ -47,6 +47,27 @@ async def test_a_filled_database_keeps_its_rows_when_it_is_upgraded_again(databa
     await fetch(database_url, "INSERT INTO accounts.organisation (organisation_id, name) VALUES ('o', 'acme') RETURNING 1")
     await MIGRATIONS.upgrade(database_url)
     assert await fetch(database_url, "SELECT name FROM accounts.organisation") == [("acme",)]
+
+
+FILLED = """
+    INSERT INTO accounts.organisation (organisation_id, name) VALUES ('o', 'acme');
+    INSERT INTO accounts.folder (folder_id, organisation_id, user_id, name) VALUES ('f', 'o', 'u', 'papers');
+    INSERT INTO accounts.chat (chat_id, organisation_id, user_id, folder_id) VALUES ('c', 'o', 'u', 'f');
+    INSERT INTO accounts.message (message_id, organisation_id, user_id, chat_id, role, state) VALUES ('q', 'o', 'u', 'c', 'user', 'COMPLETE');
+"""
+
+
+async def test_chats_come_to_a_filled_database_and_go_from_it_with_what_they_hold(database_url: str) -> None:
+    await MIGRATIONS.upgrade(database_url, "0003")
+    await fetch(database_url, "INSERT INTO accounts.organisation (organisation_id, name) VALUES ('before', 'older') RETURNING 1")
+    await MIGRATIONS.upgrade(database_url, "0004")
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(FILLED)
+    await connection.close()
+    assert await MIGRATIONS.downgrade(database_url, "0003") == "0003"
+    assert await fetch(database_url, "SELECT name FROM accounts.organisation ORDER BY name") == [("acme",), ("older",)]
+    await MIGRATIONS.upgrade(database_url)
+    assert await fetch(database_url, "SELECT count(*) FROM accounts.chat") == [(0,)]
 
 
 async def test_a_migration_that_cannot_get_its_lock_gives_up_and_changes_nothing(
