@@ -53,7 +53,8 @@ FILLED = """
     INSERT INTO accounts.organisation (organisation_id, name) VALUES ('o', 'acme');
     INSERT INTO accounts.folder (folder_id, organisation_id, user_id, name) VALUES ('f', 'o', 'u', 'papers');
     INSERT INTO accounts.chat (chat_id, organisation_id, user_id, folder_id) VALUES ('c', 'o', 'u', 'f');
-    INSERT INTO accounts.message (message_id, organisation_id, user_id, chat_id, role, state) VALUES ('q', 'o', 'u', 'c', 'user', 'COMPLETE');
+    INSERT INTO accounts.message (message_id, organisation_id, user_id, chat_id, role, state)
+    VALUES ('q', 'o', 'u', 'c', 'user', 'COMPLETE');
 """
 
 
