@@ -9,9 +9,10 @@ from http import HTTPStatus
 
 import httpx
 
-from ingestor.adapters.fetching.guard import AddressRefused, GuardedTransport, Network
+from ingestor.adapters.fetching.guard import GuardedTransport
 from ingestor.domain.pipeline.fetch import Fetched, FetchFailed
 from ingestor.errors import document_too_large
+from shared.networks import AddressRefused, Network
 
 _CONNECT_SECONDS = 10.0
 _READ_SECONDS = 30.0

@@ -14,9 +14,9 @@ import pytest
 import pytest_asyncio
 
 from ingestor.adapters.fetching.fetcher import HttpFetcher
-from ingestor.adapters.fetching.guard import Network
 from ingestor.domain.pipeline.fetch import FetchFailed
 from lectern.ingestor.v1 import documents_pb2, jobs_pb2
+from shared.networks import Network
 from tests.integration.ingestor.dictionary_embedder import Indexes
 from tests.integration.ingestor.library import Library, ingestor_settings, open_library
 

@@ -1,4 +1,4 @@
-"""Which addresses may be fetched from."""
+"""Which addresses may be connected to."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from ingestor.adapters.fetching.guard import reachable
+from shared.networks import reachable
 
 
 @pytest.mark.parametrize(
