@@ -12,11 +12,13 @@ from embedder import errors
 from embedder.domain.batching import Lane
 from embedder.domain.embedding import EmbeddedTexts, Model, ModelKind, ModelState, Timings, leading_elements
 from embedder.domain.encoding import Task, TokenIds
-from embedder.domain.filters import AllOf, AnyOf, Filter, NoneOf, Operator, Scope, check_size, comparison
+from embedder.domain.filters import Scope
 from embedder.domain.indexing import MAX_DELETED_DOCUMENTS, IndexedBatch
 from embedder.domain.passages import Deleted, Generations, HeldPassage, JsonValue, Passage, PassageAttributes
 from embedder.domain.reranking import RerankedTexts
 from embedder.domain.search import Hit, Mode, SearchRequest, SearchResult
+from embedder.explanation_messages import from_hit_explanation, from_search_explanation
+from embedder.filter_messages import to_filter
 from lectern.embedder.v1 import embedding_pb2, index_pb2, reranking_pb2, vectors_pb2
 from shared import vectors
 
@@ -33,17 +35,6 @@ _KINDS = {
     ModelKind.EMBEDDING: embedding_pb2.MODEL_KIND_EMBEDDING,
     ModelKind.RERANKER: embedding_pb2.MODEL_KIND_RERANKER,
 }
-_OPERATORS = {
-    index_pb2.OPERATOR_EQUAL: Operator.EQUAL,
-    index_pb2.OPERATOR_LESS: Operator.LESS,
-    index_pb2.OPERATOR_LESS_OR_EQUAL: Operator.LESS_OR_EQUAL,
-    index_pb2.OPERATOR_GREATER: Operator.GREATER,
-    index_pb2.OPERATOR_GREATER_OR_EQUAL: Operator.GREATER_OR_EQUAL,
-    index_pb2.OPERATOR_IN: Operator.IN,
-    index_pb2.OPERATOR_EXISTS: Operator.EXISTS,
-}
-# Filters are nested messages; this many levels are read before the depth is refused.
-_DEEPEST = 64
 
 
 def lane(message: embedding_pb2.Lane.ValueType) -> Lane:
@@ -187,13 +178,14 @@ def search_request(message: index_pb2.SearchRequest, seconds_left: float | None)
     Raises:
         AppError: what is wrong with the filter.
     """
-    condition = check_size(_filter(message.filter, 1)) if message.HasField("filter") else None
+    condition = to_filter(message.filter) if message.HasField("filter") else None
     return SearchRequest(
         query=message.query,
         scope=Scope(tuple(message.collection_ids), tuple(message.access_set_ids), condition),
         limit=message.limit,
         offset=message.offset,
         mode=_MODES.get(message.mode, Mode.HYBRID),
+        explain=message.explain,
         seconds_left=seconds_left,
     )
 
@@ -207,9 +199,11 @@ def search_response(result: SearchResult, model_name: str) -> index_pb2.SearchRe
             analyse=duration(timings.analyse),
             retrieve=duration(timings.retrieve),
             fuse=duration(timings.fuse),
+            explain=duration(timings.explain),
         ),
         model=model_name,
         has_more=result.has_more,
+        explanation=None if result.explanation is None else from_search_explanation(result.explanation),
     )
 
 
@@ -233,6 +227,7 @@ def _hit(hit: Hit) -> index_pb2.SearchHit:
         score=hit.score,
         dense_score=hit.dense,
         lexical_score=hit.lexical,
+        explanation=None if hit.explanation is None else from_hit_explanation(hit.explanation),
     )
 
 
@@ -276,37 +271,3 @@ def _json(message: struct_pb2.Value) -> JsonValue:
         case "struct_value":
             return {name: _json(each) for name, each in message.struct_value.fields.items()}
     return None
-
-
-def _filter(message: index_pb2.Filter, depth: int) -> Filter:
-    if depth > _DEEPEST:
-        raise errors.malformed_filter("The filter is nested too deeply.")
-    match message.WhichOneof("condition"):
-        case "all_of":
-            return AllOf(_filters(message.all_of, depth))
-        case "any_of":
-            return AnyOf(_filters(message.any_of, depth))
-        case "none_of":
-            return NoneOf(_filter(message.none_of, depth + 1))
-        case "comparison":
-            compared = message.comparison
-            if compared.operator not in _OPERATORS:
-                raise errors.malformed_filter(f"The comparison of {compared.field!r} names no operator.")
-            return comparison(compared.field, _OPERATORS[compared.operator], _values(compared.values))
-        case _:
-            raise errors.malformed_filter("A filter must be one of all_of, any_of, none_of and comparison; it is empty.")
-
-
-def _filters(message: index_pb2.FilterList, depth: int) -> tuple[Filter, ...]:
-    if not message.filters:
-        raise errors.malformed_filter("all_of and any_of need at least one filter.")
-    return tuple(_filter(each, depth + 1) for each in message.filters)
-
-
-def _values(messages: Sequence[struct_pb2.Value]) -> list[object]:
-    """Python values; what is no string, number or boolean becomes None, which no field can be compared with."""
-    values: list[object] = []
-    for message in messages:
-        kind = message.WhichOneof("kind")
-        values.append(getattr(message, kind) if kind in {"string_value", "number_value", "bool_value"} else None)
-    return values

@@ -102,7 +102,9 @@ async def serve(settings: EmbedderSettings) -> AsyncIterator[RunningService]:
     search = PassageSearch(embedder, analyzer, index, statistics)
     embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(EmbeddingServicer(models), server.grpc_server)
     reranking_pb2_grpc.add_RerankingServiceServicer_to_server(RerankingServicer(models), server.grpc_server)
-    index_pb2_grpc.add_IndexServiceServicer_to_server(IndexServicer(models.current.spec, indexer, search, index), server.grpc_server)
+    index_pb2_grpc.add_IndexServiceServicer_to_server(
+        IndexServicer(models.current.spec, indexer, search, analyzer, index), server.grpc_server
+    )
     rebuild_pb2_grpc.add_RebuildServiceServicer_to_server(RebuildServicer(collections, indexer), server.grpc_server)
     await server.start(settings.listen)
     background: list[asyncio.Task[None]] = []

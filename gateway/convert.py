@@ -12,7 +12,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.domain.collections import Collection, CollectionSettings
 from gateway.domain.documents import DeletionReceipt, Document, DocumentState, Page
-from gateway.domain.filters import AllOf, AnyOf, Comparison, Filter, NoneOf, Operator
 from gateway.domain.jobs import Job, JobDocument, JobDocumentState, JobFailure, JobKind, JobState, JobStep
 from gateway.domain.passages import Passage
 from gateway.domain.reconcile import DriftCount, ReconcileReport, ReconcileStage
@@ -21,16 +20,6 @@ from gateway.domain.search import Candidate, Candidates
 from gateway.domain.strict_json import JsonValue
 from lectern.embedder.v1 import index_pb2
 from lectern.ingestor.v1 import collections_pb2, documents_pb2, jobs_pb2, passages_pb2, rebuild_pb2, reconcile_pb2
-
-_OPERATORS = {
-    Operator.EQUAL: index_pb2.OPERATOR_EQUAL,
-    Operator.LESS: index_pb2.OPERATOR_LESS,
-    Operator.LESS_OR_EQUAL: index_pb2.OPERATOR_LESS_OR_EQUAL,
-    Operator.GREATER: index_pb2.OPERATOR_GREATER,
-    Operator.GREATER_OR_EQUAL: index_pb2.OPERATOR_GREATER_OR_EQUAL,
-    Operator.IN: index_pb2.OPERATOR_IN,
-    Operator.EXISTS: index_pb2.OPERATOR_EXISTS,
-}
 
 
 def to_time(message: Timestamp, *, present: bool) -> datetime | None:
@@ -64,10 +53,10 @@ def _to_json(value: Value) -> JsonValue:
 
 
 def from_json(metadata: Mapping[str, JsonValue]) -> Struct:
-    return Struct(fields={name: _from_json(value) for name, value in metadata.items()})
+    return Struct(fields={name: from_value(value) for name, value in metadata.items()})
 
 
-def _from_json(value: JsonValue) -> Value:
+def from_value(value: JsonValue) -> Value:
     if value is None:
         return Value(null_value=NULL_VALUE)
     if isinstance(value, bool):
@@ -78,7 +67,7 @@ def _from_json(value: JsonValue) -> Value:
         return Value(number_value=value)
     if isinstance(value, dict):
         return Value(struct_value=from_json(value))
-    return Value(list_value=ListValue(values=[_from_json(item) for item in value]))
+    return Value(list_value=ListValue(values=[from_value(item) for item in value]))
 
 
 def to_collection(message: collections_pb2.Collection) -> Collection:
@@ -256,23 +245,6 @@ def to_passage(message: passages_pb2.Passage) -> Passage:
         uri=message.uri,
         metadata=to_json(message.metadata),
     )
-
-
-def from_filter(condition: Filter) -> index_pb2.Filter:
-    match condition:
-        case AllOf(filters):
-            return index_pb2.Filter(all_of=index_pb2.FilterList(filters=[from_filter(part) for part in filters]))
-        case AnyOf(filters):
-            return index_pb2.Filter(any_of=index_pb2.FilterList(filters=[from_filter(part) for part in filters]))
-        case NoneOf(inner):
-            return index_pb2.Filter(none_of=from_filter(inner))
-        case Comparison(field, operator, values):
-            operands = [_from_json(value) for value in values]
-            return index_pb2.Filter(
-                comparison=index_pb2.Comparison(field=field, operator=_OPERATORS[operator], values=operands),
-            )
-        case _:
-            raise TypeError(f"{type(condition).__name__} is decided on passages and never sent.")
 
 
 def to_candidates(message: index_pb2.SearchResponse) -> Candidates:

@@ -51,6 +51,11 @@ class MemoryIndex:
         rows = self._rows(organisation_id)
         return {held: _unit(rows[held].vector) for held in passage_ids if held in rows}
 
+    async def satisfying(self, organisation_id: str, passage_ids: Sequence[str], condition: Filter) -> set[str]:
+        rows = self._rows(organisation_id)
+        held = [rows[passage_id].passage for passage_id in passage_ids if passage_id in rows]
+        return {each.passage_id for each in held if _holds(condition, each.document_id, each.attributes)}
+
     async def find_missing(self, organisation_id: str, passage_ids: Sequence[str]) -> list[str]:
         held = self._rows(organisation_id)
         return [passage_id for passage_id in passage_ids if passage_id not in held]

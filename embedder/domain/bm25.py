@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from embedder.domain.analysis.query import Query, Word
 
@@ -48,6 +49,15 @@ class TermStatistics:
         return math.log((self._passages - frequency + 0.5) / (frequency + 0.5) + 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A word of the query that a passage has, how often, and what it adds to the passage's score."""
+
+    word: Word
+    count: int
+    score: float
+
+
 class Bm25:
     """Scores passages against one query."""
 
@@ -57,13 +67,15 @@ class Bm25:
 
     def score(self, terms: str) -> float:
         """BM25 of a passage's terms; 0 when it has none of the query's words."""
+        return sum((match.score for match in self.matches(terms)), 0.0)
+
+    def matches(self, terms: str) -> Iterator[Match]:
+        """The query's words that a passage has, in the query's order."""
         counts = Counter(terms.split())
         norm = K1 * (1 - B + B * counts.total() / self._mean_length)
-        score = 0.0
         for word, repeated, weight in self._weights:
             if count := sum(counts[term] for term in word):
-                score += repeated * weight * count * (K1 + 1) / (count + norm)
-        return score
+                yield Match(word, count, repeated * weight * count * (K1 + 1) / (count + norm))
 
     def coverage(self, terms: str) -> float:
         """How much of the query a passage has, between 0 and 1: its words' weights over those of all words."""

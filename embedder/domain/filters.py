@@ -124,6 +124,17 @@ def comparison(field: str, operator: Operator, values: Sequence[object]) -> Comp
     return Comparison(field, operator, tuple(_converted(field, field_type, value) for value in values))
 
 
+def clauses(condition: Filter | None) -> list[Filter]:
+    """The comparisons and negations that a filter joins, in its order."""
+    match condition:
+        case None:
+            return []
+        case AllOf(filters) | AnyOf(filters):
+            return [clause for each in filters for clause in clauses(each)]
+        case _:
+            return [condition]
+
+
 def check_size(condition: Filter) -> Filter:
     """Refuse a filter that is too deep or too long to be evaluated.
 

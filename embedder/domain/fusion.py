@@ -22,15 +22,21 @@ class FusedScore:
     """One passage's place in the common ranking.
 
     Attributes:
-        fused: between 0 and 1; comparable within one query only.
         dense: cosine similarity.
         lexical: BM25; 0 when no term is shared.
+        dense_share, lexical_share: what each of them adds to the fused score.
     """
 
     passage_id: str
-    fused: float
     dense: float
     lexical: float
+    dense_share: float
+    lexical_share: float
+
+    @property
+    def fused(self) -> float:
+        """Between 0 and 1; comparable within one query only."""
+        return self.dense_share + self.lexical_share
 
 
 def dense_weight(*, coverage: float, tokens_a_word: float) -> float:
@@ -63,7 +69,7 @@ def fuse(dense: Mapping[str, float] | None, lexical: Mapping[str, float] | None,
     best_dense, best_lexical = max(dense.values(), default=0.0), max(lexical.values(), default=0.0)
     scores = ((passage_id, dense.get(passage_id, 0.0), lexical.get(passage_id, 0.0)) for passage_id in dense.keys() | lexical.keys())
     fused = [
-        FusedScore(passage_id, alpha * _share(cosine, best_dense) + (1 - alpha) * _share(bm25, best_lexical), cosine, bm25)
+        FusedScore(passage_id, cosine, bm25, alpha * _share(cosine, best_dense), (1 - alpha) * _share(bm25, best_lexical))
         for passage_id, cosine, bm25 in scores
     ]
     return sorted(fused, key=lambda hit: (-hit.fused, -hit.dense, hit.passage_id))

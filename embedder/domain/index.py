@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from embedder.domain.encoding import Vectors
-from embedder.domain.filters import Scope
+from embedder.domain.filters import Filter, Scope
 from embedder.domain.passages import Candidate, Deleted, Generations, HeldPassage, IndexedPassage
 
 
@@ -44,6 +44,10 @@ class VectorIndex(Protocol):
 
     async def fetch_vectors(self, organisation_id: str, passage_ids: Sequence[str]) -> Mapping[str, Vectors]:
         """Stored vectors by passage id, of length 1; those that are not held are left out."""
+        ...
+
+    async def satisfying(self, organisation_id: str, passage_ids: Sequence[str], condition: Filter) -> set[str]:
+        """Those of ``passage_ids`` that are held and satisfy ``condition``."""
         ...
 
     async def find_missing(self, organisation_id: str, passage_ids: Sequence[str]) -> list[str]:

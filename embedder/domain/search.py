@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 import numpy as np
@@ -17,8 +18,9 @@ from embedder.domain.bm25 import Bm25
 from embedder.domain.concurrency import concurrently
 from embedder.domain.embedding import TextEmbedder, Urgency
 from embedder.domain.encoding import Task, Vectors
+from embedder.domain.explanation import HitExplanation, SearchExplanation, held_clauses, matched_words
 from embedder.domain.filters import Scope
-from embedder.domain.fusion import dense_weight, fuse
+from embedder.domain.fusion import FusedScore, dense_weight, fuse
 from embedder.domain.index import VectorIndex
 from embedder.domain.passages import Candidate
 from embedder.domain.statistics import StatisticsCache
@@ -43,6 +45,7 @@ class SearchRequest:
     limit: int
     offset: int = 0
     mode: Mode = Mode.HYBRID
+    explain: bool = False
     seconds_left: float | None = None
 
 
@@ -53,6 +56,7 @@ class Hit:
     Attributes:
         score: between 0 and 1; comparable within one search only.
         dense, lexical: the arms' own scores; None when the arm did not run.
+        explanation: None unless it was asked for.
     """
 
     passage_id: str
@@ -61,6 +65,7 @@ class Hit:
     score: float
     dense: float | None
     lexical: float | None
+    explanation: HitExplanation | None = None
 
 
 @dataclass(slots=True)
@@ -71,6 +76,7 @@ class SearchTimings:
     analyse: float = 0.0
     retrieve: float = 0.0
     fuse: float = 0.0
+    explain: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,7 @@ class SearchResult:
     hits: list[Hit]
     has_more: bool
     timings: SearchTimings = field(default_factory=SearchTimings)
+    explanation: SearchExplanation | None = None
 
 
 class PassageSearch:
@@ -103,10 +110,20 @@ class PassageSearch:
             self._run_dense(organisation_id, request, depth, timings), self._run_lexical(organisation_id, request, depth, timings)
         )
         started = time.perf_counter()
-        ranked = await asyncio.to_thread(_rank, dense, lexical)
+        ranking = await asyncio.to_thread(_rank, dense, lexical)
         timings.fuse = time.perf_counter() - started
         end = request.offset + request.limit
-        return SearchResult(ranked[request.offset : end], has_more=len(ranked) > end, timings=timings)
+        result = SearchResult(ranking.hits(request.offset, end), has_more=len(ranking.scores) > end, timings=timings)
+        return await self._explained(organisation_id, request, ranking, result) if request.explain else result
+
+    async def _explained(self, organisation_id: str, request: SearchRequest, ranking: _Ranking, result: SearchResult) -> SearchResult:
+        started = time.perf_counter()
+        held = await held_clauses(self._index, organisation_id, [hit.passage_id for hit in result.hits], request.scope.filter)
+        scores = {score.passage_id: score for score in ranking.scores[request.offset :][: request.limit]}
+        hits = [replace(hit, explanation=ranking.explanation(scores[hit.passage_id], held[hit.passage_id])) for hit in result.hits]
+        result.timings.explain = time.perf_counter() - started
+        query = ranking.lexical.query if ranking.lexical else None
+        return replace(result, hits=hits, explanation=SearchExplanation(ranking.dense_weight, query))
 
     async def _run_dense(self, organisation_id: str, request: SearchRequest, depth: int, timings: SearchTimings) -> _DenseArm | None:
         if request.mode is Mode.LEXICAL:
@@ -164,25 +181,42 @@ class _LexicalArm:
         return max((self.bm25.coverage(candidate.terms) for candidate in self.candidates[:1]), default=0.0)
 
 
-def _rank(dense: _DenseArm | None, lexical: _LexicalArm | None) -> list[Hit]:
-    """Every candidate of both arms, measured by both, best first."""
+@dataclass(frozen=True, slots=True)
+class _Ranking:
+    """Every candidate of both arms, best first, with what they were measured by."""
+
+    dense: _DenseArm | None
+    lexical: _LexicalArm | None
+    dense_weight: float
+    candidates: Mapping[str, Candidate]
+    scores: list[FusedScore]
+
+    def hits(self, start: int, end: int) -> list[Hit]:
+        return [self._hit(score, self.candidates[score.passage_id]) for score in self.scores[start:end]]
+
+    def _hit(self, score: FusedScore, candidate: Candidate) -> Hit:
+        return Hit(
+            passage_id=candidate.passage_id,
+            document_id=candidate.document_id,
+            generation=candidate.generation,
+            score=score.fused,
+            dense=score.dense if self.dense else None,
+            lexical=score.lexical if self.lexical else None,
+        )
+
+    def explanation(self, score: FusedScore, held: tuple[int, ...]) -> HitExplanation:
+        arm, terms = self.lexical, self.candidates[score.passage_id].terms
+        return HitExplanation(score.dense_share, score.lexical_share, matched_words(arm.query, arm.bm25, terms) if arm else (), held)
+
+
+def _rank(dense: _DenseArm | None, lexical: _LexicalArm | None) -> _Ranking:
     candidates = {candidate.passage_id: candidate for arm in (lexical, dense) if arm for candidate in arm.candidates}
     cosines = {passage_id: dense.measure(candidate) for passage_id, candidate in candidates.items()} if dense else None
     bm25 = {passage_id: lexical.bm25.score(candidate.terms) for passage_id, candidate in candidates.items()} if lexical else None
-    alpha = 1.0
+    alpha = 1.0 if dense else 0.0
     if dense and lexical:
         alpha = dense_weight(coverage=lexical.coverage(), tokens_a_word=dense.token_count / lexical.query.length)
-    return [
-        Hit(
-            passage_id=fused.passage_id,
-            document_id=candidates[fused.passage_id].document_id,
-            generation=candidates[fused.passage_id].generation,
-            score=fused.fused,
-            dense=fused.dense if dense else None,
-            lexical=fused.lexical if lexical else None,
-        )
-        for fused in fuse(cosines, bm25, alpha=alpha)
-    ]
+    return _Ranking(dense, lexical, alpha, candidates, fuse(cosines, bm25, alpha=alpha))
 
 
 def _check(request: SearchRequest) -> None:

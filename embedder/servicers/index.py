@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -9,22 +10,26 @@ from typing import Any
 import grpc
 
 from embedder import convert, errors
+from embedder.domain.analysis.analyzer import Analyzer
 from embedder.domain.encoding import EncoderSpec
 from embedder.domain.index import VectorIndex
 from embedder.domain.indexing import MAX_PASSAGE_IDS, MAX_SCAN_PASSAGES, SCAN_PASSAGES, PassageIndexer
 from embedder.domain.search import PassageSearch
+from embedder.explanation_messages import from_spans
 from lectern.embedder.v1 import index_pb2, index_pb2_grpc
 from shared.caller import current_caller
 from shared.rpc.deadline import time_remaining
 
+MAX_LOCATED_TEXTS = 1_000
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class IndexServicer(index_pb2_grpc.IndexServiceServicer):
-    def __init__(self, spec: EncoderSpec, indexer: PassageIndexer, search: PassageSearch, index: VectorIndex) -> None:
+    def __init__(self, spec: EncoderSpec, indexer: PassageIndexer, search: PassageSearch, analyzer: Analyzer, index: VectorIndex) -> None:
         self._model = spec.name
         self._indexer = indexer
         self._search = search
+        self._analyzer = analyzer
         self._index = index
 
     async def IndexPassages(
@@ -42,6 +47,12 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
     async def Search(self, request: index_pb2.SearchRequest, context: Context) -> index_pb2.SearchResponse:
         result = await self._search.search(current_caller().organisation_id, convert.search_request(request, time_remaining()))
         return convert.search_response(result, self._model)
+
+    async def LocateTerms(self, request: index_pb2.LocateTermsRequest, context: Context) -> index_pb2.LocateTermsResponse:
+        if not 1 <= len(request.texts) <= MAX_LOCATED_TEXTS:
+            raise errors.text_count_out_of_range(len(request.texts), MAX_LOCATED_TEXTS)
+        located = await asyncio.to_thread(lambda: [self._analyzer.locate(each.text, each.terms) for each in request.texts])
+        return index_pb2.LocateTermsResponse(texts=map(from_spans, located))
 
     async def FindMissingPassages(
         self,

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import grpc
 
 from gateway.adapters.peers import calling
-from gateway.convert import from_filter, to_candidates
+from gateway.convert import to_candidates
 from gateway.domain.filters import Filter
 from gateway.domain.models import EmbeddingModel
 from gateway.domain.search import Candidates
+from gateway.filter_messages import from_filter
 from lectern.embedder.v1 import embedding_pb2, index_pb2
 from lectern.embedder.v1.embedding_pb2_grpc import EmbeddingServiceStub
 from lectern.embedder.v1.index_pb2_grpc import IndexServiceStub

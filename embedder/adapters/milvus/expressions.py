@@ -54,6 +54,11 @@ def of_passages(organisation_id: str, passage_ids: Sequence[str]) -> str:
     return of_keys([row_key(organisation_id, passage_id) for passage_id in passage_ids])
 
 
+def of_satisfying(organisation_id: str, passage_ids: Sequence[str], filter_: Filter) -> str:
+    """Those of the organisation's rows with these ids that satisfy a filter."""
+    return of_organisation(organisation_id, of_passages(organisation_id, passage_ids), condition(filter_))
+
+
 def of_keys(keys: Sequence[str]) -> str:
     return f"row_key in {literals(keys)}"
 

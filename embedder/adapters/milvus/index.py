@@ -14,7 +14,7 @@ from embedder.adapters.milvus.connection import MilvusConnection
 from embedder.adapters.milvus.lite import LiteGate
 from embedder.adapters.milvus.schema import FINGERPRINT, to_row, unit
 from embedder.domain.encoding import EncoderSpec, Vectors
-from embedder.domain.filters import Scope
+from embedder.domain.filters import Filter, Scope
 from embedder.domain.passages import Candidate, Deleted, Generations, HeldPassage, IndexedPassage
 from shared.errors import AppError
 
@@ -74,6 +74,12 @@ class MilvusIndex:
     async def fetch_vectors(self, organisation_id: str, passage_ids: Sequence[str]) -> Mapping[str, Vectors]:
         rows = await self._fetch(organisation_id, passage_ids, ["row_key", "dense"])
         return {expressions.passage_id(row["row_key"]): _vector(row) for row in rows}
+
+    async def satisfying(self, organisation_id: str, passage_ids: Sequence[str], condition: Filter) -> set[str]:
+        rows: list[dict[str, Any]] = []
+        for part in _parts(passage_ids, _IDS_AT_ONCE):
+            rows += await self._query(expressions.of_satisfying(organisation_id, part, condition), ["row_key"])
+        return {expressions.passage_id(row["row_key"]) for row in rows}
 
     async def find_missing(self, organisation_id: str, passage_ids: Sequence[str]) -> list[str]:
         rows = await self._fetch(organisation_id, passage_ids, ["row_key"], strong=True)

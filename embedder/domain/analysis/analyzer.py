@@ -10,11 +10,13 @@ from __future__ import annotations
 import re
 import threading
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from typing import NamedTuple
 
 import snowballstemmer
 from py3langid import langid
 
+from embedder.domain.analysis.alignment import AlignedText, normalise
 from embedder.domain.analysis.languages import LANGUAGES, Language
 from embedder.domain.analysis.query import Query, Word
 
@@ -41,6 +43,14 @@ _DETECTION_CHARACTERS = 400
 _PLAUSIBLE = 0.15
 
 
+class TermSpan(NamedTuple):
+    """A term, and where the characters stand that became it: from ``start``, up to and without ``end``."""
+
+    term: str
+    start: int
+    end: int
+
+
 class Analyzer:
     """Turns text into terms. Safe to use from several threads."""
 
@@ -51,7 +61,7 @@ class Analyzer:
 
     def passage_terms(self, text: str) -> str:
         """A passage's terms, in its order, in the language that it is written in."""
-        text = _normalise(text)
+        text = normalise(text)
         return " ".join(filter(None, map(self._vocabularies[self.detect(text)].__getitem__, _TOKEN.findall(text))))
 
     def query(self, text: str) -> Query:
@@ -61,21 +71,38 @@ class Analyzer:
         stem of each of its words, so of a query word's stems it meets the right one; the others meet nothing. Stop words of the languages
         that the query may be in are left out.
         """
-        text = _normalise(text)
+        text = normalise(text)
         ranked = self._detector.rank(text)
         plausible = [self._vocabularies[code] for place, (code, share) in enumerate(ranked) if place == 0 or share >= _PLAUSIBLE]
-        words: list[Word] = []
+        words: list[tuple[Word, str]] = []
         length = 0
         for token in _TOKEN.findall(text):
             parts = _PART.findall(token)
             if _is_identifier(token, parts):
-                words.append((_whole(parts),))
+                words.append(((_whole(parts),), token))
             for part in parts:
                 pairs, spaced = _pieces(part)
                 length += len(pairs) + len(spaced)
-                words += [(pair,) for pair in pairs]
-                words += [self._stems(word) for word in spaced if all(vocabulary[word] for vocabulary in plausible)]
-        return Query(tuple(words[:_MOST_QUERY_WORDS]), length)
+                words += [((pair,), pair) for pair, _, _ in pairs]
+                words += [(self._stems(word), word) for word, _, _ in spaced if all(vocabulary[word] for vocabulary in plausible)]
+        kept = words[:_MOST_QUERY_WORDS]
+        return Query(tuple(word for word, _ in kept), length, dict(reversed(kept)))
+
+    def locate(self, text: str, terms: Collection[str]) -> list[TermSpan]:
+        """Where terms stand in a passage's text, in reading order.
+
+        A passage is analysed with its context, which can make another language of it; so terms that are not found in the text's own
+        language are looked for in the others.
+        """
+        aligned = AlignedText(text)
+        missing = set(terms)
+        spans: list[TermSpan] = []
+        own = self.detect(aligned.text)
+        for code in (own, *(code for code in self._vocabularies if code != own)):
+            found = list(self._vocabularies[code].locate(aligned.text, missing)) if missing else []
+            missing -= {span.term for span in found}
+            spans += (TermSpan(span.term, *aligned.origin(span.start, span.end)) for span in found)
+        return sorted(spans, key=lambda span: (span.start, span.end))
 
     def _stems(self, word: str) -> Word:
         return tuple(dict.fromkeys(term for vocabulary in self._vocabularies.values() if (term := vocabulary[word])))
@@ -98,25 +125,34 @@ class _Vocabulary(dict[str, str]):
 
     def __missing__(self, token: str) -> str:
         with self._lock:
-            terms = " ".join(self._terms(token))
+            terms = " ".join(span.term for span in self._spans(token))
         if len(self) >= _REMEMBERED_TOKENS:
             self.clear()
         if len(token) <= _LONGEST_REMEMBERED:
             self[token] = terms
         return terms
 
-    def _terms(self, token: str) -> list[str]:
-        parts = _PART.findall(token)
-        terms = [_whole(parts)] if _is_identifier(token, parts) else []
+    def locate(self, text: str, terms: Collection[str]) -> Iterator[TermSpan]:
+        """Where terms stand in a text that is normalised."""
+        for token in _TOKEN.finditer(text):
+            if any(term in terms for term in self[token[0]].split()):
+                with self._lock:
+                    spans = [span for span in self._spans(token[0]) if span.term in terms]
+                yield from (TermSpan(term, token.start() + start, token.start() + end) for term, start, end in spans)
+
+    def _spans(self, token: str) -> list[TermSpan]:
+        """A token's terms, each with its place in the token."""
+        parts = list(_PART.finditer(token))
+        words = [part[0] for part in parts]
+        terms = [TermSpan(_whole(words), 0, len(token))] if _is_identifier(token, words) else []
         for part in parts:
-            pairs, words = _pieces(part)
+            pairs, spaced = _pieces(part[0], part.start())
             terms += pairs
-            terms += [_fold(self._stem(word) if word.isalpha() else word)[:_LONGEST_TERM] for word in words if word not in self._stop_words]
+            terms += [TermSpan(self._term(word), start, end) for word, start, end in spaced if word not in self._stop_words]
         return terms
 
-
-def _normalise(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).lower()
+    def _term(self, word: str) -> str:
+        return _fold(self._stem(word) if word.isalpha() else word)[:_LONGEST_TERM]
 
 
 def _is_identifier(token: str, parts: list[str]) -> bool:
@@ -128,16 +164,22 @@ def _whole(parts: list[str]) -> str:
     return _fold(_JOINER.join(parts))[:_LONGEST_TERM]
 
 
-def _pieces(part: str) -> tuple[list[str], list[str]]:
-    """A part's overlapping pairs of characters of scripts without spaces, and its words, which are cut where no word is so long."""
-    pairs = [pair for run in _UNSPACED.findall(part) for pair in _pairs(run)]
-    return pairs, [word[:_LONGEST_TERM] for word in _UNSPACED.split(part) if word]
+def _pieces(part: str, at: int = 0) -> tuple[list[TermSpan], list[TermSpan]]:
+    """A part's overlapping pairs of characters of scripts without spaces, and its words, which are cut where no word is so long.
 
-
-def _pairs(characters: str) -> list[str]:
-    if len(characters) == 1:
-        return [characters]
-    return [characters[start : start + 2] for start in range(len(characters) - 1)]
+    Args:
+        part: of a token.
+        at: where it stands there.
+    """
+    runs = [run.span() for run in _UNSPACED.finditer(part)]
+    pairs = [
+        TermSpan(part[start : min(start + 2, end)], at + start, at + min(start + 2, end))
+        for first, end in runs
+        for start in range(first, max(end - 1, first + 1))
+    ]
+    between = zip([0, *(end for _, end in runs)], [*(start for start, _ in runs), len(part)], strict=True)
+    words = [TermSpan(part[start:end][:_LONGEST_TERM], at + start, at + end) for start, end in between if start < end]
+    return pairs, words
 
 
 def _fold(term: str) -> str:

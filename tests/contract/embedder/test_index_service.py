@@ -11,6 +11,7 @@ from google.protobuf import struct_pb2, timestamp_pb2
 
 from lectern.embedder.v1 import index_pb2
 from lectern.embedder.v1.index_pb2_grpc import IndexServiceStub
+from lectern.filter.v1 import filter_pb2
 from shared.caller import Caller
 from shared.errors import AppError
 from shared.rpc.channel import acting_for
@@ -75,9 +76,9 @@ async def refusal(call: Any) -> AppError:
     return from_rpc_error(refused.value)
 
 
-def compare(field: str, operator: index_pb2.Operator.ValueType, *values: Any) -> index_pb2.Filter:
+def compare(field: str, operator: filter_pb2.Operator.ValueType, *values: Any) -> filter_pb2.Filter:
     packed = [struct_pb2.Value(string_value=value) if isinstance(value, str) else struct_pb2.Value(number_value=value) for value in values]
-    return index_pb2.Filter(comparison=index_pb2.Comparison(field=field, operator=operator, values=packed))
+    return filter_pb2.Filter(comparison=filter_pb2.Comparison(field=field, operator=operator, values=packed))
 
 
 async def test_what_is_written_is_found_by_meaning_and_by_words(index: IndexServiceAsyncStub) -> None:
@@ -182,6 +183,53 @@ async def test_scores_of_both_arms_come_with_every_hit_and_fall_from_one(index: 
     assert response.timings.retrieve.ToNanoseconds() > 0
 
 
+async def test_an_explained_hit_says_what_each_arm_and_each_word_added(index: IndexServiceAsyncStub) -> None:
+    await write_library(index)
+    request = index_pb2.SearchRequest(query="Which valves close when pumps stop? ERR-4012", limit=10, explain=True)
+    response = await index.Search(request)
+    words = {word.text: list(word.terms) for word in response.explanation.words}
+    assert {"valves", "pumps", "err-4012"} <= words.keys()
+    assert "which" not in words
+    assert 0 < response.explanation.dense_weight < 1
+    for hit in response.hits:
+        why = hit.explanation
+        assert why.dense_share + why.lexical_share == pytest.approx(hit.score)
+        assert sum(word.score for word in why.matched_words) == pytest.approx(hit.lexical_score)
+        assert all(set(word.terms) <= set(words[word.text]) and word.count > 0 for word in why.matched_words)
+    best = response.hits[0]
+    assert best.passage_id == "pump"
+    assert {term for word in best.explanation.matched_words for term in word.terms} >= {"valv", "pump", "errː4012"}
+    assert response.timings.explain.ToNanoseconds() > 0
+    located = await index.LocateTerms(
+        index_pb2.LocateTermsRequest(texts=[index_pb2.TermsInText(text=LIBRARY["pump"], terms=["valv", "errː4012", "absent"])])
+    )
+    spans = [(span.term, LIBRARY["pump"][span.start : span.end]) for span in located.texts[0].spans]
+    assert spans == [("valv", "valve"), ("errː4012", "ERR-4012")]
+
+
+async def test_an_explained_hit_says_which_clauses_of_the_filter_the_store_found_to_hold(index: IndexServiceAsyncStub) -> None:
+    await write(
+        index,
+        [passage("report", LIBRARY["pump"], type="pdf", author="Ada"), passage("draft", LIBRARY["pump"], type="docx", author="Ada")],
+    )
+    either = filter_pb2.FilterList(
+        filters=[compare("type", filter_pb2.OPERATOR_EQUAL, "pdf"), compare("author", filter_pb2.OPERATOR_IN, "Ada", "Bob")]
+    )
+    not_text = filter_pb2.Filter(none_of=compare("type", filter_pb2.OPERATOR_EQUAL, "docx"))
+    both = filter_pb2.FilterList(filters=[filter_pb2.Filter(any_of=either), compare("author", filter_pb2.OPERATOR_EQUAL, "Ada")])
+    anyhow = filter_pb2.FilterList(filters=[filter_pb2.Filter(all_of=both), not_text])
+    response = await index.Search(index_pb2.SearchRequest(query="pump", limit=10, explain=True, filter=filter_pb2.Filter(any_of=anyhow)))
+    held = {hit.passage_id: list(hit.explanation.held_clauses) for hit in response.hits}
+    assert held == {"report": [0, 1, 2, 3], "draft": [1, 2]}
+
+
+async def test_hits_are_not_explained_unless_that_is_asked_for(index: IndexServiceAsyncStub) -> None:
+    await write_library(index)
+    response = await index.Search(index_pb2.SearchRequest(query="pump", limit=1))
+    assert not response.HasField("explanation")
+    assert not response.hits[0].HasField("explanation")
+
+
 async def test_an_arm_that_does_not_run_gives_no_score(index: IndexServiceAsyncStub) -> None:
     await write_library(index)
     dense = await index.Search(index_pb2.SearchRequest(query="pump", limit=1, mode=index_pb2.SEARCH_MODE_DENSE))
@@ -222,20 +270,20 @@ async def test_a_search_keeps_to_collections_access_sets_and_filters(index: Inde
     )
     assert set(await find(index, "pump")) == {"open", "elsewhere"}
     assert set(await find(index, "pump", access_set_ids=[4], collection_ids=["collection"])) == {"open", "closed"}
-    assert await find(index, "pump", filter=compare("type", index_pb2.OPERATOR_EQUAL, "pdf")) == ["open"]
-    assert await find(index, "pump", filter=compare("metadata.year", index_pb2.OPERATOR_GREATER, 2023)) == ["open"]
-    without = index_pb2.Filter(none_of=compare("type", index_pb2.OPERATOR_IN, "pdf", "docx"))
+    assert await find(index, "pump", filter=compare("type", filter_pb2.OPERATOR_EQUAL, "pdf")) == ["open"]
+    assert await find(index, "pump", filter=compare("metadata.year", filter_pb2.OPERATOR_GREATER, 2023)) == ["open"]
+    without = filter_pb2.Filter(none_of=compare("type", filter_pb2.OPERATOR_IN, "pdf", "docx"))
     assert await find(index, "pump", filter=without) == ["elsewhere"]
 
 
 async def test_an_unknown_filter_field_is_refused_with_the_nearest_one(index: IndexServiceAsyncStub) -> None:
-    error = await refusal(find(index, "pump", filter=compare("auther", index_pb2.OPERATOR_EQUAL, "Ada")))
+    error = await refusal(find(index, "pump", filter=compare("auther", filter_pb2.OPERATOR_EQUAL, "Ada")))
     assert (error.reason, error.metadata["nearest"], error.violations[0].field) == ("UNKNOWN_FILTER_FIELD", "author", "filter")
 
 
-DEEP = index_pb2.Filter()
+DEEP = filter_pb2.Filter()
 for _ in range(90):
-    DEEP = index_pb2.Filter(none_of=DEEP)
+    DEEP = filter_pb2.Filter(none_of=DEEP)
 
 
 @pytest.mark.parametrize(
@@ -247,12 +295,12 @@ for _ in range(90):
         ({"limit": 0}, "LIMIT_OUT_OF_RANGE"),
         ({"limit": 1001}, "LIMIT_OUT_OF_RANGE"),
         ({"offset": 4_000_000_000}, "SEARCH_TOO_DEEP"),
-        ({"filter": index_pb2.Filter()}, "MALFORMED_FILTER"),
-        ({"filter": index_pb2.Filter(all_of=index_pb2.FilterList())}, "MALFORMED_FILTER"),
+        ({"filter": filter_pb2.Filter()}, "MALFORMED_FILTER"),
+        ({"filter": filter_pb2.Filter(all_of=filter_pb2.FilterList())}, "MALFORMED_FILTER"),
         ({"filter": DEEP}, "MALFORMED_FILTER"),
-        ({"filter": compare("type", index_pb2.OPERATOR_UNSPECIFIED, "x")}, "MALFORMED_FILTER"),
-        ({"filter": compare("type", index_pb2.OPERATOR_EQUAL, 3)}, "WRONG_FILTER_VALUE"),
-        ({"filter": compare("update_time", index_pb2.OPERATOR_LESS, "soon")}, "WRONG_FILTER_VALUE"),
+        ({"filter": compare("type", filter_pb2.OPERATOR_UNSPECIFIED, "x")}, "MALFORMED_FILTER"),
+        ({"filter": compare("type", filter_pb2.OPERATOR_EQUAL, 3)}, "WRONG_FILTER_VALUE"),
+        ({"filter": compare("update_time", filter_pb2.OPERATOR_LESS, "soon")}, "WRONG_FILTER_VALUE"),
     ],
 )
 async def test_a_search_that_makes_no_sense_is_refused_with_its_reason(

@@ -288,3 +288,12 @@ async def test_terms_longer_than_a_store_holds_are_cut_between_terms(index: Vect
 
 async def test_an_index_that_answers_is_serving(index: VectorIndex) -> None:
     assert await index.is_serving()
+
+
+async def test_a_condition_is_decided_on_named_passages_alone(index: VectorIndex, organisation: str) -> None:
+    await index.upsert(organisation, [row("pdf", type="pdf"), row("other pdf", type="pdf"), row("docx", type="docx")])
+    await index.upsert(f"{organisation} 2", [row("foreign", type="pdf")])
+    pdf = comparison("type", Operator.EQUAL, ["pdf"])
+    named = ["pdf", "docx", "foreign", "never written"]
+    assert await index.satisfying(organisation, named, pdf) == {"pdf"}
+    assert await index.satisfying(organisation, named, NoneOf(pdf)) == {"docx"}

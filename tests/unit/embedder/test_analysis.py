@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -20,6 +21,11 @@ def found(query: str, passage: str) -> bool:
     """Whether a query meets a passage in any of its words."""
     held = set(ANALYZER.passage_terms(passage).split())
     return any(not held.isdisjoint(word) for word in ANALYZER.query(query).words)
+
+
+def standing(text: str, *terms: str) -> list[str]:
+    """What stands in a text where its terms are said to be."""
+    return [text[span.start : span.end] for span in ANALYZER.locate(text, terms)]
 
 
 @pytest.mark.parametrize(("text", "language"), [(ENGLISH, "en"), (FRENCH, "fr"), (GERMAN, "de")])
@@ -125,3 +131,34 @@ def test_stop_words_are_lower_case_single_words(language: object) -> None:
     stop_words = language.stop_words  # type: ignore[attr-defined]
     assert len(stop_words) > 80
     assert all(word == word.lower() and word.isalpha() for word in stop_words)
+
+
+@pytest.mark.parametrize(
+    ("text", "terms", "words"),
+    [
+        (ENGLISH, ("pump", "inspect", "walk"), ["pumps", "inspected"]),
+        (FRENCH, ("regl", "univers", "conseil"), ["règlements", "université", "conseil"]),
+        (unicodedata.normalize("NFD", FRENCH), ("regl",), [unicodedata.normalize("NFD", "règlements")]),
+        ("ＦＵＬＬ　ｗｉｄｔｈ ﬁles of the pumps", ("width", "file", "pump"), ["ｗｉｄｔｈ", "ﬁles", "pumps"]),
+        ("Error ERR-4012 was seen.", ("errː4012", "err"), ["ERR", "ERR-4012"]),
+        ("東京都に行きます", ("京都",), ["京都"]),
+        ("İstanbul is large, and the İSTANBUL office too.", ("offic",), ["office"]),
+    ],
+)
+def test_terms_are_found_where_they_stand_in_the_text_as_it_is_written(text: str, terms: tuple[str, ...], words: list[str]) -> None:
+    assert standing(text, *terms) == words
+
+
+def test_a_term_is_found_also_in_a_text_that_looks_like_another_language_than_its_passage() -> None:
+    # Indexed below German headings as German, by itself it looks English.
+    assert ANALYZER.detect("The server restarts after the Bestellungen of the office") == "en"
+    assert standing("The server restarts after the Bestellungen of the office", "bestell") == ["Bestellungen"]
+
+
+@given(st.text(max_size=60))
+def test_every_term_of_a_text_is_found_in_it(text: str) -> None:
+    terms = set(ANALYZER.passage_terms(text).split())
+    spans = ANALYZER.locate(text, terms)
+    assert all(0 <= span.start < span.end <= len(text) and span.term in terms for span in spans)
+    if unicodedata.is_normalized("NFKC", text):
+        assert {span.term for span in spans} == terms

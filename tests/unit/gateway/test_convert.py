@@ -4,10 +4,11 @@ from google.protobuf.struct_pb2 import Struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.convert import from_filter, from_json, to_json
+from gateway.convert import from_json, to_json
 from gateway.domain.json_filter import compile_filter
 from gateway.domain.strict_json import JsonValue
-from lectern.embedder.v1 import index_pb2
+from gateway.filter_messages import from_filter
+from lectern.filter.v1 import filter_pb2
 
 texts = st.text(alphabet=st.characters(codec="utf-8"))
 leaves = st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(allow_nan=False, allow_infinity=False) | texts
@@ -31,6 +32,6 @@ def test_a_filter_keeps_its_shape_on_the_wire() -> None:
     message = from_filter(condition)
     either, never = message.all_of.filters
     assert [part.comparison.field for part in either.any_of.filters] == ["type", "metadata.n"]
-    assert either.any_of.filters[1].comparison.operator == index_pb2.OPERATOR_GREATER_OR_EQUAL
+    assert either.any_of.filters[1].comparison.operator == filter_pb2.OPERATOR_GREATER_OR_EQUAL
     assert either.any_of.filters[1].comparison.values[0].number_value == 3
     assert never.none_of.comparison.values[0].bool_value is True

@@ -11,6 +11,7 @@ from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from lectern.filter.v1 import filter_pb2 as _filter_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -49,50 +50,6 @@ SEARCH_MODE_DENSE: SearchMode.ValueType  # 2
 SEARCH_MODE_LEXICAL: SearchMode.ValueType  # 3
 """Words alone."""
 Global___SearchMode: _TypeAlias = SearchMode  # noqa: Y015
-
-class _Operator:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _OperatorEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operator.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    OPERATOR_UNSPECIFIED: _Operator.ValueType  # 0
-    """Never sent."""
-    OPERATOR_EQUAL: _Operator.ValueType  # 1
-    """Equal."""
-    OPERATOR_LESS: _Operator.ValueType  # 2
-    """Less than."""
-    OPERATOR_LESS_OR_EQUAL: _Operator.ValueType  # 3
-    """Less than or equal."""
-    OPERATOR_GREATER: _Operator.ValueType  # 4
-    """Greater than."""
-    OPERATOR_GREATER_OR_EQUAL: _Operator.ValueType  # 5
-    """Greater than or equal."""
-    OPERATOR_IN: _Operator.ValueType  # 6
-    """Equal to one of the values."""
-    OPERATOR_EXISTS: _Operator.ValueType  # 7
-    """The field is present; metadata only."""
-
-class Operator(_Operator, metaclass=_OperatorEnumTypeWrapper):
-    """How a comparison compares."""
-
-OPERATOR_UNSPECIFIED: Operator.ValueType  # 0
-"""Never sent."""
-OPERATOR_EQUAL: Operator.ValueType  # 1
-"""Equal."""
-OPERATOR_LESS: Operator.ValueType  # 2
-"""Less than."""
-OPERATOR_LESS_OR_EQUAL: Operator.ValueType  # 3
-"""Less than or equal."""
-OPERATOR_GREATER: Operator.ValueType  # 4
-"""Greater than."""
-OPERATOR_GREATER_OR_EQUAL: Operator.ValueType  # 5
-"""Greater than or equal."""
-OPERATOR_IN: Operator.ValueType  # 6
-"""Equal to one of the values."""
-OPERATOR_EXISTS: Operator.ValueType  # 7
-"""The field is present; metadata only."""
-Global___Operator: _TypeAlias = Operator  # noqa: Y015
 
 @_typing.final
 class Passage(_message.Message):
@@ -313,6 +270,7 @@ class SearchRequest(_message.Message):
     LIMIT_FIELD_NUMBER: _builtins.int
     MODE_FIELD_NUMBER: _builtins.int
     OFFSET_FIELD_NUMBER: _builtins.int
+    EXPLAIN_FIELD_NUMBER: _builtins.int
     query: _builtins.str
     """Plain text; the query language is parsed before it comes here."""
     limit: _builtins.int
@@ -321,13 +279,15 @@ class SearchRequest(_message.Message):
     """Which arms to run; unspecified: HYBRID."""
     offset: _builtins.int
     """Hits already given by an earlier page of this search: skipped."""
+    explain: _builtins.bool
+    """Whether to say why each hit stands where it stands."""
     @_builtins.property
     def collection_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Only passages of these collections; empty: every collection of the organisation."""
 
     @_builtins.property
-    def filter(self) -> Global___Filter:
-        """Only passages that satisfy this."""
+    def filter(self) -> _filter_pb2.Filter:
+        """Only passages that satisfy this. Fields: those of `PassageAttributes` except `metadata`, `document_id`, and `metadata.<key>`."""
 
     @_builtins.property
     def access_set_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
@@ -338,119 +298,20 @@ class SearchRequest(_message.Message):
         *,
         query: _builtins.str = ...,
         collection_ids: _abc.Iterable[_builtins.str] | None = ...,
-        filter: Global___Filter | None = ...,
+        filter: _filter_pb2.Filter | None = ...,
         access_set_ids: _abc.Iterable[_builtins.int] | None = ...,
         limit: _builtins.int = ...,
         mode: Global___SearchMode.ValueType = ...,
         offset: _builtins.int = ...,
+        explain: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_set_ids", b"access_set_ids", "collection_ids", b"collection_ids", "filter", b"filter", "limit", b"limit", "mode", b"mode", "offset", b"offset", "query", b"query"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_set_ids", b"access_set_ids", "collection_ids", b"collection_ids", "explain", b"explain", "filter", b"filter", "limit", b"limit", "mode", b"mode", "offset", b"offset", "query", b"query"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SearchRequest: _TypeAlias = SearchRequest  # noqa: Y015
-
-@_typing.final
-class Filter(_message.Message):
-    """A condition over a passage's attributes."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    ALL_OF_FIELD_NUMBER: _builtins.int
-    ANY_OF_FIELD_NUMBER: _builtins.int
-    NONE_OF_FIELD_NUMBER: _builtins.int
-    COMPARISON_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def all_of(self) -> Global___FilterList:
-        """All must hold."""
-
-    @_builtins.property
-    def any_of(self) -> Global___FilterList:
-        """One must hold."""
-
-    @_builtins.property
-    def none_of(self) -> Global___Filter:
-        """Must not hold."""
-
-    @_builtins.property
-    def comparison(self) -> Global___Comparison:
-        """One field against values."""
-
-    def __init__(
-        self,
-        *,
-        all_of: Global___FilterList | None = ...,
-        any_of: Global___FilterList | None = ...,
-        none_of: Global___Filter | None = ...,
-        comparison: Global___Comparison | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["all_of", b"all_of", "any_of", b"any_of", "comparison", b"comparison", "condition", b"condition", "none_of", b"none_of"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_of", b"all_of", "any_of", b"any_of", "comparison", b"comparison", "condition", b"condition", "none_of", b"none_of"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_condition: _TypeAlias = _typing.Literal["all_of", "any_of", "none_of", "comparison"]  # noqa: Y015
-    _WhichOneofArgType_condition: _TypeAlias = _typing.Literal["condition", b"condition"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_condition) -> _WhichOneofReturnType_condition | None: ...
-
-Global___Filter: _TypeAlias = Filter  # noqa: Y015
-
-@_typing.final
-class FilterList(_message.Message):
-    """Several conditions."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    FILTERS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def filters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Filter]:
-        """At least one."""
-
-    def __init__(
-        self,
-        *,
-        filters: _abc.Iterable[Global___Filter] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filters", b"filters"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___FilterList: _TypeAlias = FilterList  # noqa: Y015
-
-@_typing.final
-class Comparison(_message.Message):
-    """One field against values."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    FIELD_FIELD_NUMBER: _builtins.int
-    OPERATOR_FIELD_NUMBER: _builtins.int
-    VALUES_FIELD_NUMBER: _builtins.int
-    field: _builtins.str
-    """A field of `PassageAttributes` except `metadata`, `document_id`, or `metadata.<key>`."""
-    operator: Global___Operator.ValueType
-    """How to compare."""
-    @_builtins.property
-    def values(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Value]:
-        """One value, or several for IN. Times are RFC 3339 strings."""
-
-    def __init__(
-        self,
-        *,
-        field: _builtins.str = ...,
-        operator: Global___Operator.ValueType = ...,
-        values: _abc.Iterable[_struct_pb2.Value] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "operator", b"operator", "values", b"values"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Comparison: _TypeAlias = Comparison  # noqa: Y015
 
 @_typing.final
 class SearchResponse(_message.Message):
@@ -462,6 +323,7 @@ class SearchResponse(_message.Message):
     TIMINGS_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     HAS_MORE_FIELD_NUMBER: _builtins.int
+    EXPLANATION_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """The model of the dense arm."""
     has_more: _builtins.bool
@@ -474,6 +336,10 @@ class SearchResponse(_message.Message):
     def timings(self) -> Global___SearchTimings:
         """Where the time went."""
 
+    @_builtins.property
+    def explanation(self) -> Global___SearchExplanation:
+        """How the two arms were weighed; set when `explain` was asked for."""
+
     def __init__(
         self,
         *,
@@ -481,10 +347,11 @@ class SearchResponse(_message.Message):
         timings: Global___SearchTimings | None = ...,
         model: _builtins.str = ...,
         has_more: _builtins.bool = ...,
+        explanation: Global___SearchExplanation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["timings", b"timings"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["explanation", b"explanation", "timings", b"timings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["has_more", b"has_more", "hits", b"hits", "model", b"model", "timings", b"timings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["explanation", b"explanation", "has_more", b"has_more", "hits", b"hits", "model", b"model", "timings", b"timings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -502,6 +369,7 @@ class SearchHit(_message.Message):
     SCORE_FIELD_NUMBER: _builtins.int
     DENSE_SCORE_FIELD_NUMBER: _builtins.int
     LEXICAL_SCORE_FIELD_NUMBER: _builtins.int
+    EXPLANATION_FIELD_NUMBER: _builtins.int
     passage_id: _builtins.str
     """The passage."""
     document_id: _builtins.str
@@ -514,6 +382,10 @@ class SearchHit(_message.Message):
     """Cosine similarity; unset when the dense arm did not run."""
     lexical_score: _builtins.float
     """BM25; unset when the lexical arm did not run."""
+    @_builtins.property
+    def explanation(self) -> Global___HitExplanation:
+        """Why it stands where it stands; set when `explain` was asked for."""
+
     def __init__(
         self,
         *,
@@ -523,10 +395,11 @@ class SearchHit(_message.Message):
         score: _builtins.float = ...,
         dense_score: _builtins.float | None = ...,
         lexical_score: _builtins.float | None = ...,
+        explanation: Global___HitExplanation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_dense_score", b"_dense_score", "_lexical_score", b"_lexical_score", "dense_score", b"dense_score", "lexical_score", b"lexical_score"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_dense_score", b"_dense_score", "_lexical_score", b"_lexical_score", "dense_score", b"dense_score", "explanation", b"explanation", "lexical_score", b"lexical_score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dense_score", b"_dense_score", "_lexical_score", b"_lexical_score", "dense_score", b"dense_score", "document_id", b"document_id", "generation", b"generation", "lexical_score", b"lexical_score", "passage_id", b"passage_id", "score", b"score"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dense_score", b"_dense_score", "_lexical_score", b"_lexical_score", "dense_score", b"dense_score", "document_id", b"document_id", "explanation", b"explanation", "generation", b"generation", "lexical_score", b"lexical_score", "passage_id", b"passage_id", "score", b"score"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__dense_score: _TypeAlias = _typing.Literal["dense_score"]  # noqa: Y015
     _WhichOneofArgType__dense_score: _TypeAlias = _typing.Literal["_dense_score", b"_dense_score"]  # noqa: Y015
@@ -540,6 +413,138 @@ class SearchHit(_message.Message):
 Global___SearchHit: _TypeAlias = SearchHit  # noqa: Y015
 
 @_typing.final
+class SearchExplanation(_message.Message):
+    """How a search weighed its two arms."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DENSE_WEIGHT_FIELD_NUMBER: _builtins.int
+    WORDS_FIELD_NUMBER: _builtins.int
+    dense_weight: _builtins.float
+    """What a hit that is best by meaning gets for that; the lexical arm has the rest of 1."""
+    @_builtins.property
+    def words(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueryWord]:
+        """The words that tell passages apart, in the query's order; stop words are left out."""
+
+    def __init__(
+        self,
+        *,
+        dense_weight: _builtins.float = ...,
+        words: _abc.Iterable[Global___QueryWord] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dense_weight", b"dense_weight", "words", b"words"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchExplanation: _TypeAlias = SearchExplanation  # noqa: Y015
+
+@_typing.final
+class QueryWord(_message.Message):
+    """A word of the query."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """As it stands in the query, in small letters."""
+    @_builtins.property
+    def terms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What it may stand as in the index: its stem in each language."""
+
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        terms: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QueryWord: _TypeAlias = QueryWord  # noqa: Y015
+
+@_typing.final
+class HitExplanation(_message.Message):
+    """Why a hit stands where it stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DENSE_SHARE_FIELD_NUMBER: _builtins.int
+    LEXICAL_SHARE_FIELD_NUMBER: _builtins.int
+    MATCHED_WORDS_FIELD_NUMBER: _builtins.int
+    HELD_CLAUSES_FIELD_NUMBER: _builtins.int
+    dense_share: _builtins.float
+    """What its meaning adds to its score."""
+    lexical_share: _builtins.float
+    """What its words add to its score; both shares make the score."""
+    @_builtins.property
+    def matched_words(self) -> _containers.RepeatedCompositeFieldContainer[Global___MatchedWord]:
+        """The query's words that it has, those that add most first."""
+
+    @_builtins.property
+    def held_clauses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Of the filter's clauses, which are its comparisons and negations, those that the store found to hold: their places, from 0, in the
+        order in which the filter has them.
+        """
+
+    def __init__(
+        self,
+        *,
+        dense_share: _builtins.float = ...,
+        lexical_share: _builtins.float = ...,
+        matched_words: _abc.Iterable[Global___MatchedWord] | None = ...,
+        held_clauses: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dense_share", b"dense_share", "held_clauses", b"held_clauses", "lexical_share", b"lexical_share", "matched_words", b"matched_words"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HitExplanation: _TypeAlias = HitExplanation  # noqa: Y015
+
+@_typing.final
+class MatchedWord(_message.Message):
+    """A word of the query that a passage has."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """As it stands in the query, in small letters."""
+    count: _builtins.int
+    """How often the passage has them."""
+    score: _builtins.float
+    """What it adds to the hit's BM25."""
+    @_builtins.property
+    def terms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of its terms, those that the passage has in the index, with its context."""
+
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        terms: _abc.Iterable[_builtins.str] | None = ...,
+        count: _builtins.int = ...,
+        score: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "score", b"score", "terms", b"terms", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MatchedWord: _TypeAlias = MatchedWord  # noqa: Y015
+
+@_typing.final
 class SearchTimings(_message.Message):
     """Where the time of one search went."""
 
@@ -549,6 +554,7 @@ class SearchTimings(_message.Message):
     ANALYSE_FIELD_NUMBER: _builtins.int
     RETRIEVE_FIELD_NUMBER: _builtins.int
     FUSE_FIELD_NUMBER: _builtins.int
+    EXPLAIN_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def embed(self) -> _duration_pb2.Duration:
         """Embedding the query."""
@@ -565,6 +571,10 @@ class SearchTimings(_message.Message):
     def fuse(self) -> _duration_pb2.Duration:
         """Completing and fusing the two lists."""
 
+    @_builtins.property
+    def explain(self) -> _duration_pb2.Duration:
+        """Explaining the hits; zero when nobody asked for it."""
+
     def __init__(
         self,
         *,
@@ -572,14 +582,145 @@ class SearchTimings(_message.Message):
         analyse: _duration_pb2.Duration | None = ...,
         retrieve: _duration_pb2.Duration | None = ...,
         fuse: _duration_pb2.Duration | None = ...,
+        explain: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["analyse", b"analyse", "embed", b"embed", "fuse", b"fuse", "retrieve", b"retrieve"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["analyse", b"analyse", "embed", b"embed", "explain", b"explain", "fuse", b"fuse", "retrieve", b"retrieve"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["analyse", b"analyse", "embed", b"embed", "fuse", b"fuse", "retrieve", b"retrieve"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["analyse", b"analyse", "embed", b"embed", "explain", b"explain", "fuse", b"fuse", "retrieve", b"retrieve"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SearchTimings: _TypeAlias = SearchTimings  # noqa: Y015
+
+@_typing.final
+class LocateTermsRequest(_message.Message):
+    """Request of `LocateTerms`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def texts(self) -> _containers.RepeatedCompositeFieldContainer[Global___TermsInText]:
+        """At most 1,000."""
+
+    def __init__(
+        self,
+        *,
+        texts: _abc.Iterable[Global___TermsInText] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["texts", b"texts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LocateTermsRequest: _TypeAlias = LocateTermsRequest  # noqa: Y015
+
+@_typing.final
+class TermsInText(_message.Message):
+    """A text, and terms to look for in it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """As it was indexed, without its context."""
+    @_builtins.property
+    def terms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As `MatchedWord` has them."""
+
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        terms: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TermsInText: _TypeAlias = TermsInText  # noqa: Y015
+
+@_typing.final
+class LocateTermsResponse(_message.Message):
+    """Response of `LocateTerms`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def texts(self) -> _containers.RepeatedCompositeFieldContainer[Global___LocatedTerms]:
+        """In the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        texts: _abc.Iterable[Global___LocatedTerms] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["texts", b"texts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LocateTermsResponse: _TypeAlias = LocateTermsResponse  # noqa: Y015
+
+@_typing.final
+class LocatedTerms(_message.Message):
+    """Where terms stand in a text."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPANS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def spans(self) -> _containers.RepeatedCompositeFieldContainer[Global___TermSpan]:
+        """In reading order. A term that only the passage's context has stands nowhere."""
+
+    def __init__(
+        self,
+        *,
+        spans: _abc.Iterable[Global___TermSpan] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["spans", b"spans"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LocatedTerms: _TypeAlias = LocatedTerms  # noqa: Y015
+
+@_typing.final
+class TermSpan(_message.Message):
+    """A term in a text."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TERM_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    term: _builtins.str
+    """Which one."""
+    start: _builtins.int
+    """Character offset (Unicode code points) at which the word starts that became it."""
+    end: _builtins.int
+    """Character offset at which it ends."""
+    def __init__(
+        self,
+        *,
+        term: _builtins.str = ...,
+        start: _builtins.int = ...,
+        end: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "start", b"start", "term", b"term"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TermSpan: _TypeAlias = TermSpan  # noqa: Y015
 
 @_typing.final
 class FindMissingPassagesRequest(_message.Message):

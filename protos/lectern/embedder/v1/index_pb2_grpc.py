@@ -45,6 +45,11 @@ class IndexServiceStub:
                 request_serializer=lectern_dot_embedder_dot_v1_dot_index__pb2.SearchRequest.SerializeToString,
                 response_deserializer=lectern_dot_embedder_dot_v1_dot_index__pb2.SearchResponse.FromString,
                 _registered_method=True)
+        self.LocateTerms = channel.unary_unary(
+                '/lectern.embedder.v1.IndexService/LocateTerms',
+                request_serializer=lectern_dot_embedder_dot_v1_dot_index__pb2.LocateTermsRequest.SerializeToString,
+                response_deserializer=lectern_dot_embedder_dot_v1_dot_index__pb2.LocateTermsResponse.FromString,
+                _registered_method=True)
         self.FindMissingPassages = channel.unary_unary(
                 '/lectern.embedder.v1.IndexService/FindMissingPassages',
                 request_serializer=lectern_dot_embedder_dot_v1_dot_index__pb2.FindMissingPassagesRequest.SerializeToString,
@@ -91,6 +96,13 @@ class IndexServiceServicer:
 
     def Search(self, request, context):
         """Finds passages by meaning and by words, and fuses both lists.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LocateTerms(self, request, context):
+        """Says where terms stand in texts, as the analysis of both found them. Reads no store.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -150,6 +162,11 @@ def add_IndexServiceServicer_to_server(servicer, server):
                     servicer.Search,
                     request_deserializer=lectern_dot_embedder_dot_v1_dot_index__pb2.SearchRequest.FromString,
                     response_serializer=lectern_dot_embedder_dot_v1_dot_index__pb2.SearchResponse.SerializeToString,
+            ),
+            'LocateTerms': grpc.unary_unary_rpc_method_handler(
+                    servicer.LocateTerms,
+                    request_deserializer=lectern_dot_embedder_dot_v1_dot_index__pb2.LocateTermsRequest.FromString,
+                    response_serializer=lectern_dot_embedder_dot_v1_dot_index__pb2.LocateTermsResponse.SerializeToString,
             ),
             'FindMissingPassages': grpc.unary_unary_rpc_method_handler(
                     servicer.FindMissingPassages,
@@ -237,6 +254,33 @@ class IndexService:
             '/lectern.embedder.v1.IndexService/Search',
             lectern_dot_embedder_dot_v1_dot_index__pb2.SearchRequest.SerializeToString,
             lectern_dot_embedder_dot_v1_dot_index__pb2.SearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LocateTerms(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lectern.embedder.v1.IndexService/LocateTerms',
+            lectern_dot_embedder_dot_v1_dot_index__pb2.LocateTermsRequest.SerializeToString,
+            lectern_dot_embedder_dot_v1_dot_index__pb2.LocateTermsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,8 @@ class IndexServiceStub:
     """
     Search: _grpc.UnaryUnaryMultiCallable[_index_pb2.SearchRequest, _index_pb2.SearchResponse]
     """Finds passages by meaning and by words, and fuses both lists."""
+    LocateTerms: _grpc.UnaryUnaryMultiCallable[_index_pb2.LocateTermsRequest, _index_pb2.LocateTermsResponse]
+    """Says where terms stand in texts, as the analysis of both found them. Reads no store."""
     FindMissingPassages: _grpc.UnaryUnaryMultiCallable[_index_pb2.FindMissingPassagesRequest, _index_pb2.FindMissingPassagesResponse]
     """Says which of the given passages the index does not hold, by a strongly consistent read."""
     DeleteDocuments: _grpc.UnaryUnaryMultiCallable[_index_pb2.DeleteDocumentsRequest, _index_pb2.DeleteDocumentsResponse]
@@ -63,6 +65,8 @@ class IndexServiceAsyncStub(IndexServiceStub):
     """
     Search: _aio.UnaryUnaryMultiCallable[_index_pb2.SearchRequest, _index_pb2.SearchResponse]  # type: ignore[assignment]
     """Finds passages by meaning and by words, and fuses both lists."""
+    LocateTerms: _aio.UnaryUnaryMultiCallable[_index_pb2.LocateTermsRequest, _index_pb2.LocateTermsResponse]  # type: ignore[assignment]
+    """Says where terms stand in texts, as the analysis of both found them. Reads no store."""
     FindMissingPassages: _aio.UnaryUnaryMultiCallable[_index_pb2.FindMissingPassagesRequest, _index_pb2.FindMissingPassagesResponse]  # type: ignore[assignment]
     """Says which of the given passages the index does not hold, by a strongly consistent read."""
     DeleteDocuments: _aio.UnaryUnaryMultiCallable[_index_pb2.DeleteDocumentsRequest, _index_pb2.DeleteDocumentsResponse]  # type: ignore[assignment]
@@ -96,6 +100,14 @@ class IndexServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_index_pb2.SearchResponse, _abc.Awaitable[_index_pb2.SearchResponse]]:
         """Finds passages by meaning and by words, and fuses both lists."""
+
+    @_abc_1.abstractmethod
+    def LocateTerms(
+        self,
+        request: _index_pb2.LocateTermsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_index_pb2.LocateTermsResponse, _abc.Awaitable[_index_pb2.LocateTermsResponse]]:
+        """Says where terms stand in texts, as the analysis of both found them. Reads no store."""
 
     @_abc_1.abstractmethod
     def FindMissingPassages(
