@@ -51,6 +51,21 @@ def role_required(role: str) -> AppError:
     return AppError("ROLE_REQUIRED", Status.PERMISSION_DENIED, f"This needs an API key with the role {role}.", metadata={"role": role})
 
 
+def chat_read_only(chat_id: str) -> AppError:
+    message = "Somebody else shares this chat: it can be read, and nothing can be written to it. Ask in a chat of your own."
+    return AppError("CHAT_READ_ONLY", Status.PERMISSION_DENIED, message, metadata={"chat": chat_id})
+
+
+def not_an_answer(message_id: str) -> AppError:
+    message = "This message is no answer. Name the answer that you mean; a question follows one, and only answers are rated or made again."
+    return AppError("NOT_AN_ANSWER", Status.FAILED_PRECONDITION, message, metadata={"message": message_id})
+
+
+def answer_in_work() -> AppError:
+    message = "The answer before is still being written. Wait for its end, or stop it with `:stop`."
+    return AppError("ANSWER_IN_WORK", Status.FAILED_PRECONDITION, message)
+
+
 def body_too_large(limit_bytes: int) -> AppError:
     message = f"The body is larger than {limit_bytes:,} bytes. Send less, or send it in parts."
     return AppError("BODY_TOO_LARGE", Status.INVALID_ARGUMENT, message, metadata={"limit_bytes": str(limit_bytes)})

@@ -40,6 +40,11 @@ class Principal:
     api_key_id: str
     role: Role
 
+    @property
+    def user_id(self) -> str:
+        """Whose chats, folders and settings these are: a key stands for its holder."""
+        return self.api_key_id
+
 
 @dataclass(frozen=True, slots=True)
 class Organisation:

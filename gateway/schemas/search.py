@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue
 
 from gateway.domain import search as domain
-from gateway.domain.filters import Filter, Place, both, check_size
 from gateway.domain.hit_groups import DocumentHits, group
-from gateway.domain.json_filter import compile_filter
-from gateway.domain.query_language import parse_query
+from gateway.domain.query_reading import read
 from gateway.schemas.shapes import OptionalText, RequestBody, Shape
 from shared.errors import invalid_argument
 
@@ -68,16 +65,6 @@ class SearchInput(RequestBody):
             raise invalid_argument("MODE_NOT_AVAILABLE", "Searching page images is not available yet. Use mode 'text'.", field="body.mode")
         text, condition = read(self.query, "body.query", self.filter, literal=self.literal)
         return domain.Query(text, self.collections, condition, self.limit)
-
-
-def read(query: str, field: str, filter_: dict[str, JsonValue] | None, *, literal: bool) -> tuple[str, Filter | None]:
-    """What to look for, and what it must satisfy by the query and by the filter beside it."""
-    condition = compile_filter(filter_) if filter_ else None
-    if literal:
-        return query, condition
-    parsed = parse_query(query, field, datetime.now(UTC))
-    condition = both(parsed.filter, condition)
-    return parsed.text, condition and check_size(condition, Place(field, "The query with its filter"))
 
 
 class Scores(Shape):
