@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor demo up down test e2e faults check format proto lock bench-judged clean
+.PHONY: help setup doctor demo up down test test-slow e2e faults check format proto lock bench-judged clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ test: setup ## Run the tests (about 25 minutes on 2 cores)
 
 e2e: setup ## Run only the whole-stack tests
 	pytest -m "e2e and not slow and not gpu"
+
+test-slow: setup ## Run what `make test` leaves out for its length: larger numbers of the same (about half an hour)
+	pytest -m "slow and not faults and not gpu"
 
 faults: setup ## Kill, hang and break every step, part and wire of ingestion (about 20 minutes), and print what became of it
 	pytest -m faults tests/faults

@@ -41,7 +41,11 @@ class Searcher(threading.Thread):
         self.join(60)
 
 
-@pytest.mark.parametrize("service", ["gateway", "ingestor", "embedder", "generator", "milvus", "postgres"])
+# A killed embedder and Postgres take longest to come back; tests/faults kills them at every step.
+SLOW = [pytest.param(service, marks=pytest.mark.slow) for service in ("embedder", "postgres")]
+
+
+@pytest.mark.parametrize("service", ["gateway", "ingestor", "generator", "milvus", *SLOW])
 def test_killing_a_service_while_ingesting_loses_nothing_and_doubles_nothing(
     stack: Stack, organisation: Organisation, service: str
 ) -> None:

@@ -145,7 +145,7 @@ def nothing_of(milvus: Milvus, document_ids: set[str]) -> bool:
     return not found
 
 
-@pytest.mark.parametrize("service", ["ingestor", "embedder"])
+@pytest.mark.parametrize("service", ["ingestor", pytest.param("embedder", marks=pytest.mark.slow)])
 def test_a_rebuild_goes_on_after_a_service_was_killed(tiny_stack: Stack, library: Library, milvus: Milvus, service: str) -> None:
     before = behind_alias(milvus)
     pid = tiny_stack.pid(service)
