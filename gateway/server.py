@@ -20,6 +20,8 @@ from starlette.middleware import Middleware
 from gateway import migrations
 from gateway.adapters.accounts import PostgresAccounts
 from gateway.adapters.answers import GeneratorAnswers
+from gateway.adapters.assistant_file import OWN_FILE, read_assistants
+from gateway.adapters.assistants import PostgresAssistants
 from gateway.adapters.collections import IngestorCollections
 from gateway.adapters.database import open_pool
 from gateway.adapters.documents import IngestorDocuments
@@ -33,8 +35,10 @@ from gateway.adapters.reindex import IngestorRebuilds
 from gateway.adapters.replies import PostgresReplies
 from gateway.domain.accounts import Accounts
 from gateway.domain.ask import Ask
+from gateway.domain.assistants import Assistants
 from gateway.domain.authentication import Authenticator
 from gateway.domain.idempotency import Idempotency
+from gateway.domain.questions import Questions
 from gateway.domain.readiness import PROBE_SECONDS, Readiness
 from gateway.domain.reindex import Reindexing
 from gateway.domain.search import Search
@@ -48,6 +52,7 @@ from gateway.http.services import Services
 from gateway.routes import (
     accounts,
     ask,
+    assistants,
     collections,
     documents,
     embeddings,
@@ -67,7 +72,22 @@ from shared.rpc.caller_signing import CallerSigner
 from shared.rpc.channel import open_channel
 
 log = structlog.get_logger()
-_ROUTERS = (search, ask, collections, documents, jobs, passages, models, embeddings, openai_models, reconcile, reindex, accounts, system)
+_ROUTERS = (
+    search,
+    ask,
+    assistants,
+    collections,
+    documents,
+    jobs,
+    passages,
+    models,
+    embeddings,
+    openai_models,
+    reconcile,
+    reindex,
+    accounts,
+    system,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,16 +176,20 @@ async def _open_services(settings: GatewaySettings, stack: AsyncExitStack) -> Se
         for target in (settings.ingestor_target, settings.embedder_target, settings.generator_target)
     ]
     authenticator = Authenticator(store, settings.key_cache_seconds)
+    tokens = PageTokens(_derived(key, b"page tokens of the gateway"))
     library = IngestorCollections(ingestor, timeouts.rpc_seconds)
     pieces = IngestorPassages(ingestor, timeouts.rpc_seconds)
     index = EmbedderIndex(embedder, timeouts.rpc_seconds)
     answers = GeneratorAnswers(generator, timeouts.rpc_seconds, timeouts.answer_seconds)
     searching = Search(index, pieces, library)
+    assisting = PostgresAssistants(pool)
+    await assisting.replace_built_in(await asyncio.to_thread(read_assistants, settings.assistants_file or OWN_FILE))
+    asked = Assistants(assisting, library, tokens)
     peers = {"ingestor": ingestor, "embedder": embedder, "generator": generator}
     probes = {name: PeerHealth(channel, PROBE_SECONDS).is_ready for name, channel in peers.items()}
     return Services(
         settings=settings,
-        accounts=Accounts(store, authenticator, PageTokens(_derived(key, b"page tokens of the gateway"))),
+        accounts=Accounts(store, authenticator, tokens),
         authenticator=authenticator,
         collections=library,
         documents=IngestorDocuments(ingestor, timeouts.rpc_seconds, timeouts.upload_seconds),
@@ -175,6 +199,8 @@ async def _open_services(settings: GatewaySettings, stack: AsyncExitStack) -> Se
         reconciler=IngestorReconciler(ingestor, timeouts.watch_seconds),
         reindexing=Reindexing(IngestorRebuilds(ingestor, timeouts.rpc_seconds, timeouts.watch_seconds)),
         ask=Ask(searching, answers),
+        assistants=asked,
+        questions=Questions(asked),
         embedder=RemoteEmbedder(embedder, timeouts.embed_seconds),
         embedding_models=index,
         language_models=answers,

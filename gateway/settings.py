@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
@@ -58,6 +59,10 @@ class GatewaySettings(ServiceSettings):
         float, Field(ge=0, le=60, description="How long another gateway process may still accept a key that was revoked.")
     ] = 5.0
     ask_passages: Annotated[int, Field(ge=1, le=50, description="Passages that an answer may rest on.")] = 10
+    assistants_file: Annotated[
+        Path | None,
+        Field(description="YAML file of the assistants that every organisation has; without one, those that come with Lectern."),
+    ] = None
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
 

@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from gateway.domain.accounts import Accounts
 from gateway.domain.ask import Ask
+from gateway.domain.assistants import Assistants
 from gateway.domain.authentication import Authenticator
 from gateway.domain.collections import Collections
 from gateway.domain.documents import Documents
@@ -19,6 +20,7 @@ from gateway.domain.idempotency import Idempotency
 from gateway.domain.jobs import Jobs
 from gateway.domain.models import EmbeddingModels, LanguageModels
 from gateway.domain.passages import Passages
+from gateway.domain.questions import Questions
 from gateway.domain.readiness import Readiness
 from gateway.domain.reconcile import Reconciler
 from gateway.domain.reindex import Reindexing
@@ -41,6 +43,8 @@ class Services:
     reconciler: Reconciler
     reindexing: Reindexing
     ask: Ask
+    assistants: Assistants
+    questions: Questions
     embedder: Embedder
     embedding_models: EmbeddingModels
     language_models: LanguageModels

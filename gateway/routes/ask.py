@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from gateway.domain.ask import Ask, Citation, Complete, Delta, Question
 from gateway.domain.search import Found
+from gateway.http.authentication import CurrentPrincipal
 from gateway.http.client_presence import while_connected
 from gateway.http.event_stream import MEDIA_TYPE, Event, EventStream, begun
 from gateway.http.services import CurrentServices
@@ -33,9 +34,9 @@ _STREAM_HELP = (
     response_model=Answer,
     responses=UNKNOWN_COLLECTION | {200: {"description": _STREAM_HELP, "content": {MEDIA_TYPE: {"schema": {"type": "string"}}}}},
 )
-async def ask(body: AskInput, request: Request, services: CurrentServices) -> Answer | Response:
+async def ask(body: AskInput, request: Request, principal: CurrentPrincipal, services: CurrentServices) -> Answer | Response:
     """Searches, then answers from what was found and cites it word for word. A client that leaves ends the work."""
-    question = body.to_question(services.settings.ask_passages)
+    question = await services.questions.prepare(principal, body.to_question(services.settings.ask_passages), body.assistant)
     if not body.stream:
         return to_answer(await while_connected(request, services.ask.run(question)), current_request_id())
     events = await begun(_events(services.ask, question, current_request_id()))

@@ -5,8 +5,9 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from gateway.domain import ask as domain
+from gateway.domain.query_reading import read
 from gateway.domain.search import Query
-from gateway.schemas.search import CollectionNames, FilterInput, LiteralInput, QueryText, SearchHit, read, to_hit, to_timings
+from gateway.schemas.search import CollectionNames, FilterInput, LiteralInput, QueryText, SearchHit, to_hit, to_timings
 from gateway.schemas.shapes import OptionalText, RequestBody, Shape
 
 
@@ -15,6 +16,12 @@ class AskInput(RequestBody):
 
     question: QueryText = Field(description="In any language. Conditions in it, such as `type:pdf`, are read as in a search's query.")
     collections: CollectionNames = Field(default_factory=list)
+    assistant: Annotated[
+        str,
+        Field(
+            max_length=200, description="Id or name of one of /api/v1/assistants. What the request itself says counts before what it says."
+        ),
+    ] = ""
     filter: FilterInput = None
     literal: LiteralInput = False
     stream: bool = Field(default=False, description="Answer as server-sent events: `metadata`, `delta`, `citation`, `complete`, `error`.")

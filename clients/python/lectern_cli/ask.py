@@ -21,6 +21,7 @@ _QUOTE_CHARACTERS = 240
 class _Choice(TypedDict):
     collections: Sequence[str]
     filter: dict[str, Any] | None
+    assistant: str | None
     model: str | None
 
 
@@ -29,6 +30,7 @@ def ask(
     *,
     collections: CollectionsOption = None,
     filter_: FilterOption = None,
+    assistant: Annotated[str | None, typer.Option("--assistant", help="Assistant to ask, by name or id.")] = None,
     model: Annotated[str | None, typer.Option("--model", help="Language model, by the server's name for it.")] = None,
     url: UrlOption = None,
     key: KeyOption = None,
@@ -41,9 +43,11 @@ def ask(
     Examples:
       lectern ask "How many days of leave carry over?"
 
+      lectern ask "How do I book leave?" --assistant step-by-step
+
       lectern ask "Quel est le délai de préavis ?" --collection handbook
     """
-    chosen: _Choice = {"collections": collections or (), "filter": parse_filter(filter_), "model": model}
+    chosen: _Choice = {"collections": collections or (), "filter": parse_filter(filter_), "assistant": assistant, "model": model}
     with resolve(url, key).open() as client:
         if as_json:
             print_model(client.ask(question, **chosen))

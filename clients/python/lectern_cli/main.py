@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lectern_cli import ask, collections, documents, ingest, jobs, keys, laptop, reconcile, reindex, search
+from lectern_cli import ask, assistants, collections, documents, ingest, jobs, keys, laptop, reconcile, reindex, search
 from lectern_cli.errors import complaint
 from lectern_cli.output import err, print_json
 
@@ -34,6 +34,7 @@ app.command("demo", rich_help_panel=STACK)(laptop.demo)
 app.command("ingest", rich_help_panel=LIBRARY)(ingest.ingest)
 app.command("search", rich_help_panel=LIBRARY)(search.search)
 app.command("ask", rich_help_panel=LIBRARY)(ask.ask)
+app.add_typer(assistants.app, name="assistants", rich_help_panel=MANAGE)
 app.add_typer(collections.app, name="collections", rich_help_panel=MANAGE)
 app.add_typer(documents.app, name="documents", rich_help_panel=MANAGE)
 app.add_typer(jobs.app, name="jobs", rich_help_panel=MANAGE)

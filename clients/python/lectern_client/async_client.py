@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from lectern_client import operations
+from lectern_client.assistants import AsyncAssistants
 from lectern_client.async_transport import AsyncTransport
 from lectern_client.calls import RetryPolicy
 from lectern_client.client import DEFAULT_URL
@@ -51,6 +52,7 @@ class AsyncLectern:
 
     def __init__(self, url: str = DEFAULT_URL, api_key: str | None = None, *, retries: RetryPolicy | None = None) -> None:
         self._transport = AsyncTransport(url, api_key, retries or RetryPolicy())
+        self.assistants = AsyncAssistants(self._transport)
         self.collections = AsyncCollections(self._transport)
         self.documents = AsyncDocuments(self._transport)
         self.jobs = AsyncJobs(self._transport)
@@ -88,10 +90,13 @@ class AsyncLectern:
         *,
         collections: Sequence[str] = (),
         filter: Mapping[str, Any] | None = None,  # noqa: A002
+        assistant: str | None = None,
         model: str | None = None,
         language: str | None = None,
     ) -> Answer:
-        return await self._transport.send(operations.ask(question, collections, filter, model, language, stream=False))
+        return await self._transport.send(
+            operations.ask(question, collections, filter, assistant=assistant, answer_model=model, language=language, stream=False)
+        )
 
     async def ask_stream(
         self,
@@ -99,10 +104,11 @@ class AsyncLectern:
         *,
         collections: Sequence[str] = (),
         filter: Mapping[str, Any] | None = None,  # noqa: A002
+        assistant: str | None = None,
         model: str | None = None,
         language: str | None = None,
     ) -> AsyncGenerator[AskEvent, None]:
-        call = operations.ask(question, collections, filter, model, language, stream=True)
+        call = operations.ask(question, collections, filter, assistant=assistant, answer_model=model, language=language, stream=True)
         async with aclosing(self._transport.events(call)) as events:
             async for event in events:
                 known = ask_event(event)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from lectern_client import operations
+from lectern_client.assistants import Assistants
 from lectern_client.calls import RetryPolicy
 from lectern_client.errors import LecternError, ProtocolError
 from lectern_client.models import (
@@ -57,6 +58,7 @@ class Lectern:
             retries: how often refused calls are sent again.
         """
         self._transport = Transport(url, api_key, retries or RetryPolicy())
+        self.assistants = Assistants(self._transport)
         self.collections = Collections(self._transport)
         self.documents = Documents(self._transport)
         self.jobs = Jobs(self._transport)
@@ -104,6 +106,7 @@ class Lectern:
         *,
         collections: Sequence[str] = (),
         filter: Mapping[str, Any] | None = None,  # noqa: A002
+        assistant: str | None = None,
         model: str | None = None,
         language: str | None = None,
     ) -> Answer:
@@ -113,10 +116,13 @@ class Lectern:
             question: in any language.
             collections: ids or names; empty: all of the organisation.
             filter: which passages it may rest on.
-            model: one of the server's; None: its default.
+            assistant: id or name of the one to ask; what is said here counts before what it says.
+            model: one of the server's; None: the default one.
             language: ISO 639-1 code of the answer's language; None: the question's.
         """
-        return self._transport.send(operations.ask(question, collections, filter, model, language, stream=False))
+        return self._transport.send(
+            operations.ask(question, collections, filter, assistant=assistant, answer_model=model, language=language, stream=False)
+        )
 
     def ask_stream(
         self,
@@ -124,6 +130,7 @@ class Lectern:
         *,
         collections: Sequence[str] = (),
         filter: Mapping[str, Any] | None = None,  # noqa: A002
+        assistant: str | None = None,
         model: str | None = None,
         language: str | None = None,
     ) -> Iterator[AskEvent]:
@@ -134,7 +141,9 @@ class Lectern:
         Raises:
             ProtocolError: the stream ended before the answer was complete.
         """
-        for event in self._transport.events(operations.ask(question, collections, filter, model, language, stream=True)):
+        for event in self._transport.events(
+            operations.ask(question, collections, filter, assistant=assistant, answer_model=model, language=language, stream=True)
+        ):
             known = ask_event(event)
             if known is not None:
                 yield known

@@ -163,15 +163,17 @@ def ask(
     question: str,
     collections: Sequence[str],
     filter_: Mapping[str, Any] | None,
+    *,
+    assistant: str | None,
     answer_model: str | None,
     language: str | None,
-    *,
     stream: bool,
 ) -> Call[Answer]:
     body = given(
         question=question,
         collections=list(collections) or None,
         filter=filter_,
+        assistant=assistant,
         model=answer_model,
         language=language,
         stream=stream or None,

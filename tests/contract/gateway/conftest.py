@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import asyncpg
@@ -111,3 +112,21 @@ async def client(gateway: RunningGateway) -> AsyncIterator[httpx.AsyncClient]:
     headers = {"Authorization": f"Bearer {OPERATOR_KEY}"}
     async with httpx.AsyncClient(base_url=gateway.url, headers=headers, timeout=20) as client:
         yield client
+
+
+class Clients:
+    """Clients of one gateway, one for each key."""
+
+    def __init__(self, url: str, stack: AsyncExitStack) -> None:
+        self._url = url
+        self._stack = stack
+
+    async def with_key(self, key: str) -> httpx.AsyncClient:
+        client = httpx.AsyncClient(base_url=self._url, headers={"Authorization": f"Bearer {key}"}, timeout=20)
+        return await self._stack.enter_async_context(client)
+
+
+@pytest.fixture
+async def clients(gateway: RunningGateway) -> AsyncIterator[Clients]:
+    async with AsyncExitStack() as stack:
+        yield Clients(gateway.url, stack)

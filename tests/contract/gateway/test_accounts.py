@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,29 +11,11 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from gateway.server import RunningGateway, serve
+from gateway.server import serve
 from gateway.settings import GatewaySettings
-from tests.contract.gateway.conftest import OPERATOR_KEY
+from tests.contract.gateway.conftest import OPERATOR_KEY, Clients
 
 ORGANISATIONS, KEYS = "/api/v1/organisations", "/api/v1/api-keys"
-
-
-class Clients:
-    """Clients of one gateway, one for each key."""
-
-    def __init__(self, url: str, stack: AsyncExitStack) -> None:
-        self._url = url
-        self._stack = stack
-
-    async def with_key(self, key: str) -> httpx.AsyncClient:
-        client = httpx.AsyncClient(base_url=self._url, headers={"Authorization": f"Bearer {key}"}, timeout=20)
-        return await self._stack.enter_async_context(client)
-
-
-@pytest.fixture
-async def clients(gateway: RunningGateway) -> AsyncIterator[Clients]:
-    async with AsyncExitStack() as stack:
-        yield Clients(gateway.url, stack)
 
 
 async def new_organisation(operator: httpx.AsyncClient, name: str) -> dict[str, Any]:

@@ -9,10 +9,10 @@ import pytest
 from lectern.ingestor.v1 import rebuild_pb2
 from shared.errors import AppError, Status
 from tests.contract.gateway.back_services import World
+from tests.contract.gateway.conftest import Clients
 from tests.contract.gateway.event_reading import all_events
-from tests.contract.gateway.test_accounts import Clients, clients, new_key, new_organisation
+from tests.contract.gateway.test_accounts import new_key, new_organisation
 
-__all__ = ["clients"]
 PATH = "/api/v1/reindex"
 
 

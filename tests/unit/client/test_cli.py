@@ -242,8 +242,26 @@ def test_a_new_key_alone_goes_to_standard_output(gateway: Gateway, lectern: Lect
     assert lectern("keys", "create", "nightly").out == f"{KEY}\n"
 
 
-COMMANDS = ("", "up", "down", "status", "logs", "doctor", "demo", "ingest", "search", "ask", "collections", "documents", "jobs", "keys")
+COMMANDS = (
+    "",
+    "up",
+    "down",
+    "status",
+    "logs",
+    "doctor",
+    "demo",
+    "ingest",
+    "search",
+    "ask",
+    "assistants",
+    "collections",
+    "documents",
+    "jobs",
+    "keys",
+)
 SUBCOMMANDS = (
+    "assistants create",
+    "assistants delete",
     "collections delete",
     "documents list",
     "documents show",

@@ -16,7 +16,8 @@ from lectern_client import ApiError, Lectern, RetryPolicy, models
 from lectern_client.models import JobDocument, JobStep
 from tests.unit.client.conftest import KEY, Gateway
 
-COLLECTION, DOCUMENT, JOB, PASSAGE, ORGANISATION, API_KEY = (
+ASSISTANT, COLLECTION, DOCUMENT, JOB, PASSAGE, ORGANISATION, API_KEY = (
+    "{assistant}",
     "{collection}",
     "{document}",
     "{job}",
@@ -31,6 +32,11 @@ METHODS: list[Callable[[Lectern], object]] = [
     lambda lectern: lectern.passage(PASSAGE),
     lambda lectern: lectern.embedding_models(),
     lambda lectern: lectern.language_models(),
+    lambda lectern: lectern.assistants.create("x"),
+    lambda lectern: lectern.assistants.get(ASSISTANT),
+    lambda lectern: list(lectern.assistants.list()),
+    lambda lectern: lectern.assistants.update(ASSISTANT, prompt="y"),
+    lambda lectern: lectern.assistants.delete(ASSISTANT),
     lambda lectern: lectern.collections.create("x"),
     lambda lectern: lectern.collections.get(COLLECTION),
     lambda lectern: list(lectern.collections.list()),
@@ -59,6 +65,7 @@ METHODS: list[Callable[[Lectern], object]] = [
     lambda lectern: lectern.api_keys.revoke(API_KEY),
 ]
 SHAPES: dict[str, type[BaseModel]] = {
+    "Assistant": models.Assistant,
     "Collection": models.Collection,
     "CollectionDeleted": models.CollectionDeleted,
     "AcceptedDocument": models.Uploaded,

@@ -10,6 +10,7 @@ from lectern_client.models.accounts import (
     NewOrganisation,
     Organisation,
 )
+from lectern_client.models.assistants import Assistant
 from lectern_client.models.collections import Collection, CollectionDeleted
 from lectern_client.models.documents import BatchUploaded, DeletionReceipt, Document, DocumentState, Page, Uploaded
 from lectern_client.models.jobs import JOB_ENDED, Job, JobDocument, JobFailure, JobState, JobStep
@@ -40,6 +41,7 @@ __all__ = [
     "AskDelta",
     "AskEvent",
     "AskMetadata",
+    "Assistant",
     "BatchUploaded",
     "Citation",
     "Collection",
