@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ingestor.adapters.parsers.process import ParserProcess, ProcessLimits
+from ingestor.adapters.parsers.wire import Request
 from ingestor.adapters.postgres import database as postgres
 from ingestor.adapters.postgres.database import Database, open_database
+from ingestor.domain.parsing import DocumentLimits, SourceFile
 
 
 @pytest.fixture
@@ -48,3 +53,16 @@ async def test_a_database_closes_though_a_connection_was_never_given_back(databa
             await begun.wait()
     keeping.cancel()
     await asyncio.gather(keeping, return_exceptions=True)
+
+
+async def test_a_parser_ends_in_the_middle_of_an_answer_that_nobody_reads(tmp_path: Path) -> None:
+    limits = ProcessLimits()
+    parser = await ParserProcess.start("parse", limits, str(tmp_path))
+    file = SourceFile("long.txt", b"many words " * 200_000, None)
+    await parser._send(Request(file, DocumentLimits(), limits.cpu_seconds))
+    answer: Any = parser._process.stdout
+    async with asyncio.timeout(60):
+        while not answer._paused:  # noqa: ASYNC110  # as much has come as is taken unread
+            await asyncio.sleep(0.01)
+        await parser.kill()
+    assert not parser.alive
