@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Sequence, Sized
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence, Sized
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +14,7 @@ import numpy as np
 import structlog
 
 from embedder import errors
+from embedder.domain.admission import Admission, Changes, Gate
 from embedder.domain.back_end import TextsRefused
 from embedder.domain.batching import BatchLimits, BatchQueue, DropReason, Item, Lane, QueueObserver
 from embedder.domain.device_line import open_device_lines
@@ -24,8 +25,6 @@ from embedder.domain.remote_line import RemoteLine
 from shared.errors import AppError
 
 log = structlog.get_logger()
-# Whoever is refused is asked to come back within these.
-_SOONEST_RETRY_SECONDS, _LATEST_RETRY_SECONDS = 1.0, 30.0
 # How long texts whose deadline passed may wait to be told so while a line is not ready.
 _SWEEP_SECONDS = 0.25
 
@@ -53,23 +52,6 @@ class BatchObserver(QueueObserver, Protocol):
     def batch_encoded(self, *, texts: int, tokens: int, padded_tokens: int, budget_tokens: int, seconds: float) -> None: ...
 
 
-@dataclass(slots=True)
-class Admission:
-    """A call that has room in its lane: held for what its texts were thought to cost, until it is known what they do.
-
-    Attributes:
-        deadline: on the batcher's clock; None for ever.
-        texts: how many are to come; 0 once they are queued.
-        held: tokens held beyond those that are queued.
-    """
-
-    lane: Lane
-    organisation_id: str
-    deadline: float | None
-    texts: int
-    held: int
-
-
 class Batcher:
     """Embeds token sequences of many callers in shared batches.
 
@@ -93,9 +75,9 @@ class Batcher:
         self._observer = observer
         self._clock = clock
         self._queue: BatchQueue[Embedded] = BatchQueue(limits, clock=clock, observer=observer)
-        self._changed = asyncio.Event()
+        self._changes = Changes()
+        self._gate = Gate(self._queue, observer, self._changes, clock)
         self._batch_number = 0
-        self._stopped = False
         self._in_flight: set[Item[Embedded]] = set()
 
     async def submit(
@@ -114,10 +96,9 @@ class Batcher:
         async with admitted as admission:
             return await self.embed(admission, texts)
 
-    @asynccontextmanager
-    async def admit(
+    def admit(
         self, lane: Lane, organisation_id: str, *, texts: int, tokens: int, seconds_left: float | None, wait_for_room: bool = False
-    ) -> AsyncIterator[Admission]:
+    ) -> AbstractAsyncContextManager[Admission]:
         """Hold room for a call until the context is left, so that who is refused costs no more than the refusal.
 
         Args:
@@ -131,20 +112,7 @@ class Batcher:
         Raises:
             AppError: EMBEDDER_BUSY, MODEL_NOT_READY, MODEL_STOPPED or DEADLINE_PASSED_IN_QUEUE; then nothing was queued.
         """
-        deadline = None if seconds_left is None else self._clock() + seconds_left
-        admission = Admission(lane, organisation_id, deadline, texts, tokens)
-        try:
-            await self._wait_for_room(admission, seconds_left, wait=wait_for_room)
-            self._queue.hold(lane, organisation_id, tokens)
-            try:
-                yield admission
-            finally:
-                self._queue.hold(lane, organisation_id, -admission.held)
-                self._announce_change()
-        except BaseException as error:
-            if admission.texts:
-                self._observer.dropped(lane, self._why_unqueued(admission, error), admission.texts)
-            raise
+        return self._gate.admit(lane, organisation_id, texts=texts, tokens=tokens, seconds_left=seconds_left, wait_for_room=wait_for_room)
 
     async def embed(self, admission: Admission, texts: Sequence[Sized]) -> list[Embedded | AppError]:
         """Embed an admitted call's texts; each gets its vector, or the error that concerns it alone.
@@ -156,18 +124,11 @@ class Batcher:
         Raises:
             AppError: MODEL_STOPPED; then nothing was queued.
         """
-        if self._stopped:
-            raise errors.model_stopped()
         loop = asyncio.get_running_loop()
         now = self._clock()
         lane, organisation_id = admission.lane, admission.organisation_id
         items = [Item[Embedded](tokens, lane, organisation_id, admission.deadline, now, loop.create_future()) for tokens in texts]
-        self._queue.add(items)
-        queued = min(admission.held, sum(item.cost for item in items))
-        self._queue.hold(lane, organisation_id, -queued)
-        admission.held -= queued
-        admission.texts = 0
-        self._announce_change()
+        self._gate.enqueue(admission, items)
         outcomes = await asyncio.gather(*(item.future for item in items), return_exceptions=True)
         return [_outcome(outcome) for outcome in outcomes]
 
@@ -181,6 +142,7 @@ class Batcher:
             self._lines = [RemoteLine(engines, self._clock)]
         else:
             self._lines = open_device_lines(engines, stall_seconds=self._stall_seconds)
+        self._gate.open(self._lines)
         try:
             async with asyncio.TaskGroup() as tasks:
                 for line in self._lines:
@@ -196,54 +158,14 @@ class Batcher:
             batch = await self._next_batch(line)
             tasks.create_task(self._process(line, batch))
 
-    async def _wait_for_room(self, admission: Admission, seconds_left: float | None, *, wait: bool) -> None:
-        try:
-            async with asyncio.timeout(seconds_left):
-                while excess := self._excess(admission):
-                    if not wait:
-                        raise errors.queue_full(self._retry_seconds(admission.lane, excess))
-                    await self._changed.wait()
-        except TimeoutError:
-            raise errors.deadline_passed_in_queue() from None
-
-    def _excess(self, admission: Admission) -> int:
-        """By how many tokens a call does not fit; 0 when it does."""
-        if self._stopped:
-            raise errors.model_stopped()
-        if not self._lines:
-            raise errors.model_not_ready()
-        if refusal := self._line_of(admission.lane).refusal:
-            raise refusal
-        if self._is_late(admission):
-            raise errors.deadline_passed_in_queue()
-        return self._queue.excess(admission.lane, admission.organisation_id, admission.held)
-
-    def _retry_seconds(self, lane: Lane, excess: int) -> float:
-        """When ``excess`` tokens of the lane will have gone through the model, at its latest speed."""
-        seconds = excess / self._line_of(lane).tokens_per_second
-        return round(min(max(_SOONEST_RETRY_SECONDS, seconds), _LATEST_RETRY_SECONDS), 1)
-
-    def _line_of(self, lane: Lane) -> Line:
-        return next(line for line in self._lines if lane in line.lanes)
-
-    def _is_late(self, admission: Admission) -> bool:
-        return admission.deadline is not None and admission.deadline <= self._clock()
-
-    def _why_unqueued(self, admission: Admission, error: BaseException) -> DropReason:
-        if self._is_late(admission):
-            return DropReason.DEADLINE_PASSED
-        if self._stopped:
-            return DropReason.STOPPED
-        return DropReason.CALLER_LEFT if isinstance(error, asyncio.CancelledError) else DropReason.REFUSED
-
     async def _next_batch(self, line: Line) -> list[Item[Embedded]]:
         while True:
             await self._until_ready(line)
             if batch := self._queue.next_batch(line.lanes):
                 break
-            await self._changed.wait()
+            await self._changes.wait()
         self._in_flight.update(batch)
-        self._announce_change()
+        self._changes.announce()
         return batch
 
     async def _until_ready(self, line: Line) -> None:
@@ -255,12 +177,7 @@ class Batcher:
                     _end(item, line.refusal)
             else:
                 self._queue.drop_unwanted()
-            self._announce_change()
-
-    def _announce_change(self) -> None:
-        """Wake everybody who waits for work or for room. Nobody awaits between looking and waiting, so no change is missed."""
-        self._changed.set()
-        self._changed = asyncio.Event()
+            self._changes.announce()
 
     async def _process(self, line: Line, batch: list[Item[Embedded]]) -> None:
         try:
@@ -274,7 +191,7 @@ class Batcher:
                 _end(item, errors.model_stopped())
             self._in_flight.difference_update(batch)
             line.room.release()
-            self._announce_change()
+            self._changes.announce()
 
     async def _encode(self, line: Line, batch: list[Item[Embedded]]) -> None:
         """Run one batch; when it fails, run its halves, so that one bad text or a lack of memory does not fail its neighbours."""
@@ -315,13 +232,13 @@ class Batcher:
                 item.future.set_result(Embedded(vector, item.cost, begun - item.queued_at, self._batch_number, seconds))
 
     async def _stop(self) -> None:
-        self._stopped = True
+        self._gate.close()
         waiting = self._queue.drain()
         for item in waiting:
             self._observer.dropped(item.lane, DropReason.STOPPED)
         for item in (*waiting, *self._in_flight):
             _end(item, errors.model_stopped())
-        self._announce_change()
+        self._changes.announce()
         for line in self._lines:
             await line.stop()
 
