@@ -61,6 +61,10 @@ def passages_rejected(rejected: Mapping[str, str]) -> AppError:
     return AppError("PASSAGES_REJECTED", Status.FAILED_PRECONDITION, message, {"passage_id": passage_id})
 
 
+def stage_stalled(stage: str, seconds: float) -> AppError:
+    return AppError("STAGE_STALLED", Status.INTERNAL, f"Work in stage {stage} made no progress for {seconds:g} s and was given up.")
+
+
 def services_only() -> AppError:
     return AppError("SERVICES_ONLY", Status.PERMISSION_DENIED, "Only a service may rebuild the index: it concerns every organisation.")
 

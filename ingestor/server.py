@@ -117,7 +117,7 @@ async def serve(settings: IngestorSettings) -> AsyncIterator[RunningService]:
         health = DatabaseHealth(database)
         await _refuse_old_schema(health)
         content = ObjectContent(open_store(settings.object_store_url), database)
-        parser = ParserPool(DocumentLimits(), ProcessLimits(programs_path=settings.programs_path), settings.parser_processes)
+        parser = ParserPool(DocumentLimits(), _process_limits(settings), settings.parser_processes)
         await parser.start()
         stack.push_async_callback(parser.close)
         embedder_channel = await stack.enter_async_context(open_channel(settings.embedder_target, signer))
@@ -131,7 +131,12 @@ async def serve(settings: IngestorSettings) -> AsyncIterator[RunningService]:
         reconciler = Reconciler(reconciliation, embedder)
         reconcile_pb2_grpc.add_ReconcileServiceServicer_to_server(ReconcileServicer(reconciler), server.grpc_server)
         rebuilds = PostgresRebuilds(database, reconciliation, lease_seconds=settings.queue.lease_seconds)
-        rebuilder = Rebuilder(rebuilds, EmbedderIndexBuilder(embedder_channel, embedder), grace_seconds=settings.replaced_index_seconds)
+        rebuilder = Rebuilder(
+            rebuilds,
+            EmbedderIndexBuilder(embedder_channel, embedder),
+            grace_seconds=settings.replaced_index_seconds,
+            stall_seconds=settings.queue.stall_seconds,
+        )
         rebuild_pb2_grpc.add_RebuildServiceServicer_to_server(RebuildServicer(Rebuilds(rebuilds)), server.grpc_server)
         await server.start(settings.listen)
         stack.push_async_callback(server.stop, settings.drain_seconds)
@@ -182,6 +187,10 @@ def _schedule(options: Reconciliation, reconciler: Reconciler, calendar: Postgre
 def _intake_limits(settings: IngestorSettings) -> IntakeLimits:
     limits = settings.limits
     return IntakeLimits(limits.document_bytes, limits.batch_entries, limits.batch_bytes, limits.memory_bytes)
+
+
+def _process_limits(settings: IngestorSettings) -> ProcessLimits:
+    return ProcessLimits(recognition_seconds=settings.recognition_seconds, programs_path=settings.programs_path)
 
 
 def _fetcher(settings: IngestorSettings) -> HttpFetcher:

@@ -31,6 +31,10 @@ class Queue(SettingsGroup):
         float, Field(ge=0.5, le=3600, description="How long a task stays with a worker that gives no sign of life.")
     ] = 20.0
     poll_seconds: Annotated[float, Field(gt=0, le=60, description="Longest wait for work when no notification comes.")] = 1.0
+    stall_seconds: Annotated[
+        float,
+        Field(ge=1, le=86_400, description="How long work on a task may make no progress before it is given up; the delivery counts."),
+    ] = 3600.0
     max_deliveries: Annotated[int, Field(ge=1, le=100, description="Workers that a task may take down before it is put aside.")] = 3
     keep_days: Annotated[float, Field(gt=0, description="How long a job that has ended can still be looked at.")] = 30.0
 
@@ -79,6 +83,9 @@ class IngestorSettings(ServiceSettings):
     programs_path: Annotated[
         str, Field(description="Folders in which tesseract and LibreOffice are looked for, set apart by colons; empty: neither is used.")
     ] = "/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin:/Applications/LibreOffice.app/Contents/MacOS"
+    recognition_seconds: Annotated[
+        float, Field(gt=0, le=86_400, description="How long recognising the text on all pictures of one document may take.")
+    ] = 1800.0
     drain_seconds: Annotated[float, Field(ge=0, description="How long calls in flight may take to end after SIGTERM.")] = 20.0
     replaced_index_seconds: Annotated[
         float, Field(ge=0, description="How long the old index is kept once a rebuilt one has taken its place.")

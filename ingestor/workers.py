@@ -33,7 +33,16 @@ def worker_loops(queue: TaskQueue, handlers: Mapping[Stage, Handler], bells: Bel
     loops: Loops = {"leases": leases.run, "reaper": partial(every, options.lease_seconds / 4, queue.reap)}
     for stage, handle in handlers.items():
         for number, portion in enumerate([EXPRESS, *[PORTIONS[stage]] * workers]):
-            worker = Worker(stage, handle, portion, queue=queue, leases=leases, bells=bells, poll_seconds=options.poll_seconds)
+            worker = Worker(
+                stage,
+                handle,
+                portion,
+                queue=queue,
+                leases=leases,
+                bells=bells,
+                poll_seconds=options.poll_seconds,
+                stall_seconds=options.stall_seconds,
+            )
             loops[f"{stage.lower()}-{number}"] = worker.run
     return loops
 

@@ -98,6 +98,9 @@ class DocumentLimits:
         max_table_columns: columns of a CSV file or of a spreadsheet.
         max_nesting: levels of objects and arrays in JSON.
         max_image_pixels: width by height of one picture, before it is decoded; an A3 page at 600 dpi has 70 million.
+        max_page_pixels: width by height of one page that is drawn to be recognised; a larger one is drawn smaller. An A3 page at 300 dpi
+            has 17 million.
+        max_picture_seconds: time in which the text of one picture or drawn page has to be recognised.
     """
 
     max_text_chars: int = 20_000_000
@@ -107,6 +110,8 @@ class DocumentLimits:
     max_table_rows: int = 1_000_000
     max_nesting: int = 100
     max_image_pixels: int = 100_000_000
+    max_page_pixels: int = 20_000_000
+    max_picture_seconds: float = 120.0
     max_archive_bytes: int = 256 * MEBIBYTE
     max_archive_ratio: int = 200
     max_archive_entries: int = 10_000

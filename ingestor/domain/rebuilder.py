@@ -47,11 +47,15 @@ class LeaseLostError(Exception):
 class Rebuilder:
     """Works on the rebuild that there is, if there is one. One process at a time does, whichever comes first."""
 
-    def __init__(self, store: RebuildStore, index: IndexBuilder, *, grace_seconds: float) -> None:
-        """Keep a replaced collection for ``grace_seconds``: a search that began before the switch may still read it."""
+    def __init__(self, store: RebuildStore, index: IndexBuilder, *, grace_seconds: float, stall_seconds: float) -> None:
+        """Keep a replaced collection for ``grace_seconds``: a search that began before the switch may still read it.
+
+        An attempt that does not progress for ``stall_seconds`` is given up for another.
+        """
         self._store = store
         self._index = index
         self._grace_seconds = grace_seconds
+        self._stall_seconds = stall_seconds
 
     async def run_due(self) -> None:
         """Work on the rebuild until it ends or cannot go on for now, and drop what earlier ones have replaced."""
@@ -62,7 +66,7 @@ class Rebuilder:
         rebuild = await self._store.take(token)
         if rebuild is None:
             return
-        work = _Work(self._store, self._index, rebuild, token)
+        work = _Work(self._store, self._index, rebuild, token, stall_seconds=self._stall_seconds)
         renewing = asyncio.create_task(every(self._store.lease_seconds / 4, partial(self._store.renew, rebuild.rebuild_id, token)))
         try:
             await work.run()
@@ -70,6 +74,8 @@ class Rebuilder:
             await work.stop(error)
         except LeaseLostError:
             log.warning("rebuild_lease_lost", rebuild_id=rebuild.rebuild_id)
+        except TimeoutError:
+            log.warning("rebuild_stalled", rebuild_id=rebuild.rebuild_id, state=rebuild.state.value)
         finally:
             renewing.cancel()
             await asyncio.gather(renewing, return_exceptions=True)
@@ -79,13 +85,24 @@ class Rebuilder:
 class _Work:
     """The work on one rebuild under one lease."""
 
-    def __init__(self, store: RebuildStore, index: IndexBuilder, rebuild: Rebuild, token: str) -> None:
+    def __init__(self, store: RebuildStore, index: IndexBuilder, rebuild: Rebuild, token: str, *, stall_seconds: float) -> None:
+        self._stall_seconds = stall_seconds
+        self._limit = asyncio.timeout(stall_seconds)
         self._store = store
         self._index = index
         self._rebuild = rebuild
         self._token = token
 
     async def run(self) -> None:
+        """Bring the rebuild to its end.
+
+        Raises:
+            TimeoutError: nothing was saved for too long.
+        """
+        async with self._limit:
+            await self._build()
+
+    async def _build(self) -> None:
         rebuild = self._rebuild
         if not rebuild.collection:
             rebuild.collection, rebuild.replaced_collection = await self._index.prepare()
@@ -116,6 +133,7 @@ class _Work:
     async def _save(self) -> None:
         if not await self._store.save(self._rebuild, self._token):
             raise LeaseLostError
+        self._limit.reschedule(asyncio.get_running_loop().time() + self._stall_seconds)
 
     async def _catch_up(self) -> None:
         """Write everything while documents come and go, until little is left."""

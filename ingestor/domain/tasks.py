@@ -97,6 +97,7 @@ class Claim:
         self._lease_seconds = lease_seconds
         self._clock = clock
         self._ends_at = clock() + lease_seconds
+        self._progressed_at = clock()
         self._step: tuple[Step, float] | None = None
         self._spent: dict[Step, float] = {}
 
@@ -116,11 +117,22 @@ class Claim:
     def done(self, task_ids: Iterable[int]) -> None:
         """These have ended or gone on to their next stage."""
         self._held -= set(task_ids)
+        self.progressed()
+
+    def progressed(self) -> None:
+        """The work went on, or waits for another part, which is not its fault."""
+        self._progressed_at = self._clock()
+
+    @property
+    def still_seconds(self) -> float:
+        """How long ago the work last progressed."""
+        return self._clock() - self._progressed_at
 
     def enter(self, step: Step) -> None:
         """From now on time goes into ``step``."""
         self._settle()
         self._step = (step, self._clock())
+        self.progressed()
 
     def spent(self) -> Mapping[Step, float]:
         """Seconds that went into each step since this was last asked."""

@@ -1,34 +1,41 @@
 """The program of a parser's child process: ``python -m ingestor.adapters.parsers.child OPERATION MEMORY_BYTES PARENT_PID``.
 
-The operation is ``check``, ``parse``, ``convert`` or ``detect``. Reads requests from its standard input and answers each on its standard
-output, until the input ends. It limits itself, and with itself the programs that it runs, before it reads anything: memory, open files, no
-writing of files unless it converts, no core dumps, and, for each file, processor time.
+The operation is ``check``, ``parse``, ``recognise``, ``convert`` or ``detect``. Reads requests from its standard input and answers each on
+its standard output, until the input ends. It limits itself, and with itself the programs that it runs, before it reads anything: memory,
+open files, no writing of files unless it converts, no core dumps, and, for each file, processor time.
 """
 
 import os
 import resource
 import sys
 import traceback
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from ingestor.adapters.parsers.formats import ConversionNeeded, check, convert, parse
+from ingestor.adapters.parsers.formats import ConversionNeeded, check, convert, parse, recognise
 from ingestor.adapters.parsers.language import detect_language, load_model
+from ingestor.adapters.parsers.ocr import RecognitionNeeded
 from ingestor.adapters.parsers.programs import die_with_parent
 from ingestor.adapters.parsers.wire import Reply, Request, read_frame, unbundled
 from ingestor.domain.parsing import MEBIBYTE, DocumentRejected, RejectionReason
 
 _MAX_OPEN_FILES = 64
 _MAX_CONVERTED_BYTES = 64 * MEBIBYTE
+# It keeps a core busy for minutes, for which nobody waits.
+_RECOGNITION_NICENESS = 10
 
 
 def main(operation: str, memory_bytes: int, parent: int) -> None:
     """Serve until the standard input ends or the parent is gone."""
     requests, replies = _own_pipes()
     _die_with(parent)
-    if operation in ("parse", "detect"):
+    if operation in ("parse", "recognise", "detect"):
         load_model()  # writes a temporary file, which is forbidden from the next line on
+    if operation == "recognise":
+        os.nice(_RECOGNITION_NICENESS)
     _limit(memory_bytes, _MAX_CONVERTED_BYTES if operation == "convert" else 0)
     _send(replies, *Reply().frame())
     _silence_errors()
@@ -90,16 +97,25 @@ def _answer(operation: str, request: Request) -> tuple[bytes, bytes]:
 
 
 def _reply(operation: str, request: Request) -> Reply:
-    if operation == "check":
-        return Reply(type=check(request.source, request.limits), peak_bytes=_peak_bytes())
-    if operation == "convert":
-        return Reply(converted=convert(request.source, request.limits), peak_bytes=_peak_bytes())
-    if operation == "detect":
-        return Reply(languages=tuple(map(detect_language, unbundled(request.source))), peak_bytes=_peak_bytes())
+    return replace(_OPERATIONS[operation](request), peak_bytes=_peak_bytes())
+
+
+def _parsed(request: Request) -> Reply:
     try:
-        return Reply(document=parse(request.source, request.limits), peak_bytes=_peak_bytes())
+        return Reply(document=parse(request.source, request.limits))
     except ConversionNeeded as needed:
-        return Reply(type=needed.type, peak_bytes=_peak_bytes())
+        return Reply(type=needed.type, needs="convert")
+    except RecognitionNeeded:
+        return Reply(needs="recognise")
+
+
+_OPERATIONS: Mapping[str, Callable[[Request], Reply]] = {
+    "check": lambda request: Reply(type=check(request.source, request.limits)),
+    "parse": _parsed,
+    "recognise": lambda request: Reply(document=recognise(request.source, request.limits)),
+    "convert": lambda request: Reply(converted=convert(request.source, request.limits)),
+    "detect": lambda request: Reply(languages=tuple(map(detect_language, unbundled(request.source)))),
+}
 
 
 def _cause(error: Exception) -> str | None:

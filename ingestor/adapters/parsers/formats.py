@@ -8,6 +8,7 @@ from types import ModuleType
 
 from ingestor.adapters.parsers import libreoffice
 from ingestor.adapters.parsers.language import detect_language
+from ingestor.adapters.parsers.ocr import RecognitionNeeded
 from ingestor.adapters.parsers.sniffing import sniff
 from ingestor.domain.parsing import TYPE_NAMES, DocumentLimits, DocumentRejected, ParsedDocument, RejectionReason, SourceFile
 
@@ -69,13 +70,24 @@ def parse(source: SourceFile, limits: DocumentLimits) -> ParsedDocument:
     Raises:
         DocumentRejected: see :meth:`ingestor.domain.parsing.Parser.parse`.
         ConversionNeeded: see there.
+        RecognitionNeeded: :func:`recognise` reads the file.
     """
     type_ = sniff(source, limits)
     if type_ in libreoffice.TARGETS:
         raise ConversionNeeded(type_)
     with _failures_explained(type_):
-        document: ParsedDocument = _module(type_).parse(source, limits)
-    return replace(document, language=detect_language(document.text) or document.language)
+        return _with_language(_module(type_).parse(source, limits))
+
+
+def recognise(source: SourceFile, limits: DocumentLimits) -> ParsedDocument:
+    """Return the document of a file for which :func:`parse` needed recognition. Blocking: seconds for each picture.
+
+    Raises:
+        DocumentRejected: see :meth:`ingestor.domain.parsing.Parser.parse`.
+    """
+    type_ = sniff(source, limits)
+    with _failures_explained(type_):
+        return _with_language(_module(type_).recognise(source, limits))
 
 
 def convert(source: SourceFile, limits: DocumentLimits) -> SourceFile:
@@ -92,7 +104,7 @@ def _failures_explained(type_: str) -> Iterator[None]:
     """Turn whatever a library raises on a file that it cannot read into a rejection; what it raises is not documented anywhere."""
     try:
         yield
-    except (DocumentRejected, MemoryError):
+    except (DocumentRejected, RecognitionNeeded, MemoryError):
         raise
     except RecursionError as error:
         message = f"The {TYPE_NAMES[type_]} file is nested too deeply. Flatten it, or save it anew from the program that made it."
@@ -100,6 +112,10 @@ def _failures_explained(type_: str) -> Iterator[None]:
     except Exception as error:
         message = f"The file cannot be read as {TYPE_NAMES[type_]}. Open it in the program that made it and save it again."
         raise DocumentRejected(RejectionReason.CORRUPT_DOCUMENT, message) from error
+
+
+def _with_language(document: ParsedDocument) -> ParsedDocument:
+    return replace(document, language=detect_language(document.text) or document.language)
 
 
 def _module(type_: str) -> ModuleType:

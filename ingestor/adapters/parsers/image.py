@@ -4,10 +4,11 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 from PIL import Image, ImageOps, ImageSequence
 
-from ingestor.adapters.parsers.ocr import recognised
+from ingestor.adapters.parsers.ocr import RecognitionNeeded, available, missing, recognised
 from ingestor.domain.document_builder import DocumentBuilder, too_large
 from ingestor.domain.parsing import DocumentLimits, DocumentRejected, ParsedDocument, RejectionReason, SourceFile
 
@@ -27,8 +28,20 @@ def check(source: SourceFile, limits: DocumentLimits) -> None:
         pass
 
 
-def parse(source: SourceFile, limits: DocumentLimits) -> ParsedDocument:
-    """Return the text on the pictures.
+def parse(_source: SourceFile, _limits: DocumentLimits) -> NoReturn:
+    """Leave the pictures to :func:`recognise`.
+
+    Raises:
+        RecognitionNeeded: always, where tesseract is installed.
+        DocumentRejected: ``NO_TEXT`` where it is not.
+    """
+    if available():
+        raise RecognitionNeeded
+    raise missing("The file is a picture")
+
+
+def recognise(source: SourceFile, limits: DocumentLimits) -> ParsedDocument:
+    """Return the text on the pictures. Blocking: seconds for each.
 
     Raises:
         DocumentRejected: as for :func:`check`, or ``NO_TEXT`` where tesseract is missing or finds none.
@@ -39,7 +52,7 @@ def parse(source: SourceFile, limits: DocumentLimits) -> ParsedDocument:
         for frame in ImageSequence.Iterator(image):
             _check_pixels(frame, limits)
             builder.start_page()
-            builder.paragraph(recognised(_as_png(frame)))
+            builder.paragraph(recognised(_as_png(frame), limits))
     if builder.is_empty:
         raise DocumentRejected(RejectionReason.NO_TEXT, "No text was recognised on the picture (tesseract). Send a sharper one.")
     return builder.build(type_)

@@ -1,14 +1,17 @@
-"""PDF, with pypdfium2: the text layer page by page, the outline as headings, title, author and dates from the document information."""
+"""PDF, with pypdfium2: each page's text layer or else its picture's text, the outline as headings, and what the PDF tells of itself."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from itertools import islice
+from typing import NoReturn, TypeAlias
 
 import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_raw
 
+from ingestor.adapters.parsers.ocr import RecognitionNeeded, available, missing
+from ingestor.adapters.parsers.scans import has_picture, recognised_page
 from ingestor.domain.document_builder import DocumentBuilder, one_line, shortened, too_large
 from ingestor.domain.parsing import DocumentLimits, DocumentRejected, Heading, ParsedDocument, RejectionReason, SourceFile
 
@@ -19,6 +22,9 @@ _PROGRAM_PREFIX = re.compile(r"Microsoft (?:Office )?(?:Word|PowerPoint|Excel) -
 _NO_TITLES = ("untitled", "(anonymous)", "(unspecified)", "anonymous", "unspecified")
 _OUTLINE_DEPTH = 9
 _OUTLINE_ENTRIES = 5_000
+_NOTHING_FOUND = "There is no text on the PDF's pages, and none was recognised on pictures of them. Send a sharper scan, or text."
+PictureText: TypeAlias = Callable[[pdfium.PdfPage, DocumentLimits], str]
+"""What to do with a page that has no text layer, but something drawn on it."""
 
 
 def check(source: SourceFile, limits: DocumentLimits) -> None:
@@ -35,15 +41,40 @@ def parse(source: SourceFile, limits: DocumentLimits) -> ParsedDocument:
 
     Raises:
         DocumentRejected: as for :func:`check`, or ``NO_TEXT`` where no page has a text layer.
+        RecognitionNeeded: a page is a picture, and tesseract is installed.
     """
+    return _read(source, limits, _left_to_recognition)
+
+
+def recognise(source: SourceFile, limits: DocumentLimits) -> ParsedDocument:
+    """Return the same, with the text of pages that are pictures recognised. Blocking: seconds for each of these.
+
+    Raises:
+        DocumentRejected: as for :func:`parse`; a page that cannot be recognised counts as empty unless all are.
+    """
+    return _read(source, limits, recognised_page)
+
+
+def _left_to_recognition(_page: pdfium.PdfPage, _limits: DocumentLimits) -> NoReturn:
+    if available():
+        raise RecognitionNeeded
+    raise missing("The PDF has no text layer: its pages are pictures")
+
+
+def _read(source: SourceFile, limits: DocumentLimits, picture_text: PictureText) -> ParsedDocument:
     with _open(source.content, limits) as pdf:
         builder = DocumentBuilder(limits)
+        unread = DocumentRejected(RejectionReason.NO_TEXT, _NOTHING_FOUND)
         for index in range(len(pdf)):
             builder.start_page()
-            builder.paragraph(_page_text(pdf, index))
+            try:
+                text = _page_text(pdf, index, limits, picture_text)
+            except DocumentRejected as rejection:
+                unread = rejection  # the other pages are worth having without it
+            else:
+                builder.paragraph(text)
         if builder.is_empty:
-            message = "The PDF has no text layer: its pages are images. Run text recognition (OCR) over it and send the result."
-            raise DocumentRejected(RejectionReason.NO_TEXT, message)
+            raise unread
         information = pdf.get_metadata_dict()
         document = builder.build(
             "pdf",
@@ -89,7 +120,7 @@ def _open(content: bytes, limits: DocumentLimits) -> pdfium.PdfDocument:
     return document
 
 
-def _page_text(pdf: pdfium.PdfDocument, index: int) -> str:
+def _page_text(pdf: pdfium.PdfDocument, index: int, limits: DocumentLimits, picture_text: PictureText) -> str:
     """Return one page's text, empty where it cannot be loaded: the others are worth having without it."""
     try:
         page = pdf[index]
@@ -99,6 +130,8 @@ def _page_text(pdf: pdfium.PdfDocument, index: int) -> str:
         text_page = page.get_textpage()
         text: str = text_page.get_text_bounded()
         text_page.close()
+        if not text.strip() and has_picture(page):
+            return picture_text(page, limits)
     except pdfium.PdfiumError:
         return ""
     finally:

@@ -1,6 +1,7 @@
 """Parses files in warm child processes, so that a hostile one costs its own process and nothing else."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -24,8 +25,8 @@ class ParserPool:
     """A :class:`ingestor.domain.parsing.Parser` whose work runs in child processes.
 
     Checks have a child of their own: whoever uploads a file does not wait behind the parsing of others. So have conversions, started with
-    the first: LibreOffice takes seconds, in which others' files are parsed. So have texts that are no files, started with the first:
-    they never wait behind files.
+    the first: LibreOffice takes seconds, in which others' files are parsed. So have pictures of text, started with the first: recognising
+    takes minutes. So have texts that are no files, started with the first: they never wait behind files.
     Start it on the thread that lives as long as the service, for on Linux the children die with the thread that started them.
     """
 
@@ -35,6 +36,7 @@ class ParserPool:
         self._folder = TemporaryDirectory(prefix="lectern-parsers-", ignore_cleanup_errors=True)
         self._parsing = _Lane("parse", concurrency, processes, self._folder.name)
         self._checking = _Lane("check", 1, processes, self._folder.name)
+        self._recognising = _Lane("recognise", concurrency, processes, self._folder.name)
         self._converting = _Lane("convert", 1, processes, self._folder.name)
         self._detecting = _Lane("detect", 1, processes, self._folder.name)
 
@@ -48,7 +50,7 @@ class ParserPool:
 
     async def close(self, grace_seconds: float = 5.0) -> None:
         """End the children; files that are not done after the grace end in :class:`ParserUnavailable`."""
-        lanes = (self._parsing, self._checking, self._converting, self._detecting)
+        lanes = (self._parsing, self._checking, self._recognising, self._converting, self._detecting)
         await asyncio.gather(*(lane.close(grace_seconds) for lane in lanes))
         await asyncio.to_thread(self._folder.cleanup)
 
@@ -61,13 +63,18 @@ class ParserPool:
 
     async def parse(self, source: SourceFile) -> ParsedDocument:
         """See :meth:`ingestor.domain.parsing.Parser.parse`. Cancelling ends the work in the child."""
-        reply = await self._ask_for_text(source)
-        if reply.type is None:
-            return _document_of(reply)
         request = Request(source, self._documents, self._processes.cpu_seconds)
-        converted = (await self._converting.ask(request, self._processes.wall_seconds)).converted
-        assert converted is not None
-        return replace(_document_of(await self._ask_for_text(converted)), type=reply.type)
+        reply = await self._parsing.ask(request, self._processes.wall_seconds)
+        if reply.needs == "convert":
+            converted = (await self._converting.ask(request, self._processes.wall_seconds)).converted
+            assert converted is not None
+            assert reply.type is not None
+            return replace(await self.parse(converted), type=reply.type)
+        if reply.needs == "recognise":
+            seconds = self._processes.recognition_seconds
+            reply = await self._recognising.ask(replace(request, cpu_seconds=math.ceil(seconds)), seconds)
+        assert reply.document is not None
+        return reply.document
 
     async def languages(self, texts: Sequence[str]) -> Sequence[str]:
         """See :meth:`ingestor.domain.parsing.Parser.languages`. Cancelling ends the work in the child."""
@@ -84,15 +91,6 @@ class ParserPool:
         files = members(archive)
         while (file := await asyncio.to_thread(next, files, None)) is not None:
             yield file
-
-    async def _ask_for_text(self, source: SourceFile) -> Reply:
-        request = Request(source, self._documents, self._processes.cpu_seconds)
-        return await self._parsing.ask(request, self._processes.wall_seconds)
-
-
-def _document_of(reply: Reply) -> ParsedDocument:
-    assert reply.document is not None
-    return reply.document
 
 
 class _Lane:

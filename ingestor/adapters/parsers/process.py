@@ -33,6 +33,7 @@ class ProcessLimits:
         memory_bytes: address space; a warm child with every library loaded takes about 300 MiB of it.
         cpu_seconds: processor time for one file, and for each program that is run for it.
         wall_seconds: time in which one file has to be parsed.
+        recognition_seconds: time in which the text on all pictures of one file has to be recognised; processor time as well.
         check_seconds: time in which one file has to be checked.
         files_per_process: after so many files a child is replaced, and before that if it grew beyond half its memory.
         programs_path: the folders in which it looks for tesseract and LibreOffice, set apart by colons.
@@ -41,6 +42,7 @@ class ProcessLimits:
     memory_bytes: int = 1024 * MEBIBYTE
     cpu_seconds: int = 20
     wall_seconds: float = 120.0
+    recognition_seconds: float = 1800.0
     check_seconds: float = 15.0
     files_per_process: int = 200
     programs_path: str = ""
@@ -66,7 +68,7 @@ class ParserProcess:
 
     @classmethod
     async def start(cls, operation: str, limits: ProcessLimits, folder: str) -> Self:
-        """Start a child that does ``check``, ``parse``, ``convert`` or ``detect`` in a session of its own, and wait until it is ready.
+        """Start a child for one operation (see `child`) in a session of its own, and wait until it is ready.
 
         It gets no variable of our environment, for those hold secrets. ``folder``: where it may keep temporary files.
 

@@ -15,14 +15,21 @@ def installed(*names: str) -> str | None:
     return next(filter(None, map(shutil.which, names)), None)
 
 
-def run(command: Sequence[str], *, standard_input: bytes = b"", environment: Mapping[str, str]) -> subprocess.CompletedProcess[bytes]:
-    """Run a program to its end. Blocking: for as long as the limits of this process let it."""
+def run(
+    command: Sequence[str], *, standard_input: bytes = b"", environment: Mapping[str, str], seconds: float | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a program to its end. Blocking: for as long as the limits of this process let it, and at most ``seconds``.
+
+    Raises:
+        subprocess.TimeoutExpired: it took longer, and was killed.
+    """
     return subprocess.run(  # noqa: S603 - the caller names the program
         command,
         input=standard_input,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env=environment,
+        timeout=seconds,
         check=False,
         preexec_fn=die_with_parent,
     )

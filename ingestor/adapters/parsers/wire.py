@@ -44,10 +44,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came of a request: one of the first five is set; none in the greeting of a child that is ready.
+    """What came of a request: one of the first six is set; none in the greeting of a child that is ready.
 
     Attributes:
         type: of a file that was checked, or that has to be converted before it can be parsed.
+        needs: the operation, ``convert`` or ``recognise``, without which the file cannot be parsed.
         converted: the file that a conversion made.
         languages: of bundled texts, in their order; empty where unsure.
         rejection: reason and message.
@@ -56,6 +57,7 @@ class Reply:
     """
 
     type: str | None = None
+    needs: str | None = None
     document: ParsedDocument | None = None
     converted: SourceFile | None = None
     languages: tuple[str, ...] | None = None
@@ -64,7 +66,7 @@ class Reply:
     peak_bytes: int = 0
 
     def frame(self) -> tuple[bytes, bytes]:
-        header = {"type": self.type, "rejection": self.rejection, "cause": self.cause, "peak_bytes": self.peak_bytes}
+        header = {name: getattr(self, name) for name in ("type", "needs", "rejection", "cause", "peak_bytes")}
         if self.converted is not None:
             body = self.converted.content
             return _prefixed(header | {"converted": self.converted.name}, body), body
@@ -83,6 +85,7 @@ class Reply:
         document, converted, languages = fields.get("document"), fields.get("converted"), fields.get("languages")
         return cls(
             type=fields["type"],
+            needs=fields["needs"],
             converted=SourceFile(str(converted), body) if converted is not None else None,
             languages=tuple(map(str, languages)) if languages is not None else None,
             document=_document(document, body.decode()) if document is not None else None,

@@ -12,7 +12,7 @@ from ingestor.domain.pipeline.parse import ParsedContent, Source
 from ingestor.domain.tasks import Claim, Failure, Stage
 
 # Written with each generation, so that it can be told later which documents a better parser or chunker would treat differently.
-PARSER_VERSION = "2"
+PARSER_VERSION = "3"
 CHUNKER_VERSION = "2"
 
 SOURCES = """

@@ -44,6 +44,7 @@ class Patience:
             raise error
         if not self._claim.held:
             raise ClaimLost
+        self._claim.progressed()
         asked = min(error.retry_after_seconds or 0.0, LONGEST_ASKED_SECONDS)
         seconds = asked + self._seconds * random.uniform(0.5, 1.0)  # noqa: S311
         log.warning("waiting_for_part", reason=error.reason, seconds=round(seconds, 2))
@@ -52,6 +53,7 @@ class Patience:
 
     def reset(self) -> None:
         """Progress was made."""
+        self._claim.progressed()
         self._seconds = FIRST_PAUSE_SECONDS
 
 
@@ -70,6 +72,9 @@ async def until_there(claim: Claim, call: Callable[[], Awaitable[Result]]) -> Re
     patience = Patience(claim)
     while True:
         try:
-            return await call()
+            result = await call()
         except AppError as error:
             await patience.pause(error)
+        else:
+            claim.progressed()
+            return result

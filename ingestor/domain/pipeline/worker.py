@@ -12,7 +12,9 @@ import structlog
 
 from ingestor.domain.bells import Bells, wait
 from ingestor.domain.pipeline.patience import ClaimLost, passes
+from ingestor.domain.supervision import end
 from ingestor.domain.tasks import TAKEN_AWAY, Claim, Stage, TaskQueue
+from ingestor.errors import stage_stalled
 from shared.errors import AppError
 
 log = structlog.get_logger()
@@ -94,7 +96,9 @@ class Worker:
         leases: Leases,
         bells: Bells,
         poll_seconds: float,
+        stall_seconds: float,
     ) -> None:
+        """Work that does not progress for ``stall_seconds`` is given up; the delivery counts."""
         self._stage = stage
         self._handle = handle
         self._portion = portion
@@ -102,6 +106,7 @@ class Worker:
         self._leases = leases
         self._bells = bells
         self._poll_seconds = poll_seconds
+        self._stall_seconds = stall_seconds
 
     async def run(self) -> None:
         """Claim and work until cancelled; what is held then goes back to the queue."""
@@ -150,14 +155,22 @@ class Worker:
         await self._give_back(claim, failure, delay)
 
     async def _handled(self, claim: Claim) -> None:
-        """Do the work, until it is done or nothing of it is the claim's any more."""
+        """Do the work, until it is done, nothing of it is the claim's any more, or it does not progress.
+
+        Raises:
+            ClaimLost: others have ended every task of it.
+            AppError: STAGE_STALLED, or what the work raises.
+        """
         handling = asyncio.ensure_future(self._handle(claim))
         with self._leases.keeping(claim, handling.cancel):
             try:
-                await asyncio.wait({handling})
+                while not handling.done() and (left := self._stall_seconds - claim.still_seconds) > 0:
+                    await asyncio.wait({handling}, timeout=left)
+                stalled = not handling.done()
             finally:
-                handling.cancel()
-                await asyncio.wait({handling})
+                await end([handling])
+        if stalled:
+            raise stage_stalled(self._stage, self._stall_seconds)
         if handling.cancelled():
             raise ClaimLost
         handling.result()

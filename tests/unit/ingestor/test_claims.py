@@ -174,3 +174,22 @@ async def test_a_wait_for_a_bell_that_nobody_rings_ends() -> None:
     bell = Bells().listen("a")
     await asyncio.wait_for(wait(bell, seconds=0.01), 5)
     assert not bell.is_set()
+
+
+async def test_a_claim_is_still_until_its_work_goes_on_or_waits_for_another_part(claim: Claim, clock: Clock) -> None:
+    refusals = [unavailable("embedder")]
+
+    async def ask() -> None:
+        clock.now += 3
+        assert claim.still_seconds == 3  # a refusal counted as no time
+        if refusals:
+            raise refusals.pop()
+
+    clock.now = 4
+    assert claim.still_seconds == 4
+    claim.enter(Step.PARSE)
+    await until_there(claim, ask)
+    assert claim.still_seconds == 0
+    clock.now += 5
+    claim.done([0])
+    assert claim.still_seconds == 0

@@ -11,7 +11,9 @@ from docx.document import Document as WordDocument
 from openpyxl import Workbook
 from pptx import Presentation
 from pptx.util import Inches
+from reportlab.lib.pagesizes import A4
 from reportlab.lib.pdfencrypt import StandardEncryption
+from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
 from ingestor.adapters.parsers import formats
@@ -38,22 +40,29 @@ def source(name: str, content: bytes | str, media_type: str | None = None) -> So
 
 
 def pdf(
-    pages: Sequence[Sequence[str]],
+    pages: Sequence[Sequence[str] | bytes],
     *,
     outline: Mapping[int, Sequence[tuple[str, int]]] | None = None,
     title: str = "",
     author: str = "",
     password: str | None = None,
+    size: tuple[float, float] = A4,
 ) -> bytes:
-    """Return a PDF with the given lines on each page; ``outline``: page index to bookmarks and their levels from 0."""
+    """Return a PDF with the given lines, or nothing but the given picture, on each page.
+
+    ``outline``: page index to bookmarks and their levels from 0; ``size``: of a page, in points.
+    """
     buffer = io.BytesIO()
     encryption = StandardEncryption(password, canPrint=0) if password is not None else None
-    canvas = Canvas(buffer, encrypt=encryption)
+    canvas = Canvas(buffer, size, encrypt=encryption)
     canvas.setTitle(title)
     canvas.setAuthor(author)
     for index, lines in enumerate(pages):
-        for number, line in enumerate(lines):
-            canvas.drawString(72, 750 - 14 * number, line)
+        if isinstance(lines, bytes):
+            canvas.drawImage(ImageReader(io.BytesIO(lines)), 0, 0, *size)
+        else:
+            for number, line in enumerate(lines):
+                canvas.drawString(72, 750 - 14 * number, line)
         for name, level in (outline or {}).get(index, ()):
             key = f"{index}-{name}"
             canvas.bookmarkPage(key)

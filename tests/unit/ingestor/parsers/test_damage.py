@@ -1,17 +1,22 @@
 """Files of every format, damaged in any way: they are read or rejected, and nothing else happens."""
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingestor.adapters.parsers import formats
-from ingestor.domain.parsing import DocumentRejected, SourceFile
+from ingestor.adapters.parsers.ocr import RecognitionNeeded
+from ingestor.domain.parsing import DocumentRejected, ParsedDocument, SourceFile
 from tests.unit.ingestor.parsers.containers import epub, msg, odf, odf_table, picture
 from tests.unit.ingestor.parsers.files import LIMITS, docx, pdf, pptx, xlsx
+from tests.unit.ingestor.parsers.test_programs import install
 
 ROWS = [["Part", "Price"], ["Hook", "12"]]
 FILES = {
     "a.pdf": pdf([["Text of it."], ["More."]], outline={1: [("More.", 0)]}),
+    "scan.pdf": pdf([["Text of it."], picture("Text", size=(60, 40))], size=(60, 40)),
     "a.docx": docx(lambda document: document.add_heading("Text of it", 1)),
     "a.pptx": pptx([("Text of it", ["More"], "")]),
     "a.xlsx": xlsx({"Sheet": ROWS}),
@@ -28,6 +33,23 @@ FILES = {
     "a.tif": picture("Text", "TIFF", size=(60, 40), pages=2),
     "a.webp": picture("Text", "WEBP", size=(60, 40)),
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tesseract(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A program that finds the same text on every picture: what comes before it is what is damaged."""
+    folder = tmp_path_factory.mktemp("programs")
+    install(folder, "tesseract", "#!/bin/sh\ncat >/dev/null\necho Text\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(folder))
+        yield
+
+
+def read(file: SourceFile) -> ParsedDocument:
+    try:
+        return formats.parse(file, LIMITS)
+    except RecognitionNeeded:
+        return formats.recognise(file, LIMITS)
 
 
 @st.composite
@@ -58,7 +80,7 @@ def damaged(draw: st.DrawFn, content: bytes) -> bytes:
 def test_a_damaged_file_is_read_or_rejected(name: str, data: st.DataObject) -> None:
     file = SourceFile(name, data.draw(damaged(FILES[name])))
     try:
-        document = formats.parse(file, LIMITS)
+        document = read(file)
     except DocumentRejected as rejected:
         assert rejected.message  # noqa: PT017 - being read is as good as being rejected
     else:

@@ -45,8 +45,8 @@ def test_a_word_hyphenated_at_a_line_end_is_joined() -> None:
     assert "hyphenated word" in parse("a.pdf", pdf([["This is a hyphen-", "ated word."]])).text
 
 
-def test_a_pdf_without_text_layer_asks_for_text_recognition() -> None:
-    with pytest.raises(DocumentRejected, match="OCR") as rejection:
+def test_a_pdf_of_blank_pages_has_no_text() -> None:
+    with pytest.raises(DocumentRejected, match="no text on the PDF's pages") as rejection:
         parse("a.pdf", pdf([[], []]))
     assert rejection.value.reason is RejectionReason.NO_TEXT
     assert check("a.pdf", pdf([[], []])) == "pdf"

@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -17,7 +18,7 @@ from ingestor.adapters.parsers.process import ProcessLimits
 from ingestor.domain.parsing import TYPE_NAMES, DocumentLimits, DocumentRejected, RejectionReason, SourceFile
 from tests.unit.ingestor.parsers.bombs import png_of
 from tests.unit.ingestor.parsers.containers import compound_file, picture
-from tests.unit.ingestor.parsers.files import docx, source
+from tests.unit.ingestor.parsers.files import LIMITS, docx, source
 
 OLD_WORD = SourceFile("letter.doc", compound_file({"WordDocument": b"The harbour crane was repaired in spring."}))
 SCAN = SourceFile("scan.png", picture("The harbour crane"))
@@ -44,9 +45,11 @@ import sys
 if "--list-langs" in sys.argv:
     print("List of available languages (3):", "eng", "fra", "osd", sep="\\n")
 else:
-    assert sys.argv[1:] == ["stdin", "stdout", "-l", "eng+fra"], sys.argv
-    sys.stdout.write("The harbour crane" if sys.stdin.buffer.read().startswith(b"\\x89PNG") else "no picture")
+    assert sys.argv[1:5] == ["stdin", "stdout", "-l", "eng+fra"], sys.argv
+    assert sys.stdin.buffer.read().startswith((b"\\x89PNG", b"P5"))
+    sys.stdout.write("The harbour crane")
 """
+PROCESSES = ProcessLimits()
 ENDLESS = "#!{python}\nimport time\ntime.sleep(600)\n"
 
 
@@ -57,8 +60,10 @@ def install(folder: Path, name: str, script: str) -> None:
 
 
 @asynccontextmanager
-async def running(programs: Path | str, **limits: float) -> AsyncIterator[ParserPool]:
-    pool = ParserPool(DocumentLimits(), ProcessLimits(programs_path=str(programs), **limits), 1)  # type: ignore[arg-type]
+async def running(
+    programs: Path | str, *, documents: DocumentLimits = LIMITS, processes: ProcessLimits = PROCESSES
+) -> AsyncIterator[ParserPool]:
+    pool = ParserPool(documents, replace(processes, programs_path=str(programs)), 1)
     await pool.start()
     try:
         yield pool
@@ -119,7 +124,7 @@ async def test_a_file_of_which_libreoffice_makes_nothing_is_corrupt(tmp_path: Pa
 
 async def test_a_conversion_without_end_is_killed_with_all_that_it_started_while_others_are_parsed(tmp_path: Path) -> None:
     install(tmp_path, "soffice", ENDLESS)
-    async with running(tmp_path, wall_seconds=3.0) as pool:
+    async with running(tmp_path, processes=ProcessLimits(wall_seconds=3.0)) as pool:
         converting = asyncio.create_task(rejection(pool, OLD_WORD))
         assert (await pool.parse(source("a.txt", "Text."))).text == "Text."
         assert not converting.done()
