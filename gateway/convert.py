@@ -18,6 +18,7 @@ from gateway.domain.reconcile import DriftCount, ReconcileReport, ReconcileStage
 from gateway.domain.reindex import Rebuild, RebuildState
 from gateway.domain.search import Candidate, Candidates
 from gateway.domain.strict_json import JsonValue
+from gateway.explanation_messages import to_hit_explanation, to_search_explanation
 from lectern.embedder.v1 import index_pb2
 from lectern.ingestor.v1 import collections_pb2, documents_pb2, jobs_pb2, passages_pb2, rebuild_pb2, reconcile_pb2
 
@@ -248,7 +249,7 @@ def to_passage(message: passages_pb2.Passage) -> Passage:
 
 
 def to_candidates(message: index_pb2.SearchResponse) -> Candidates:
-    timings = message.timings
+    timings, explained = message.timings, message.HasField("explanation")
     return Candidates(
         found=[_to_candidate(hit) for hit in message.hits],
         timings_ms={
@@ -256,8 +257,10 @@ def to_candidates(message: index_pb2.SearchResponse) -> Candidates:
             "analyse": to_milliseconds(timings.analyse),
             "retrieve": to_milliseconds(timings.retrieve),
             "fuse": to_milliseconds(timings.fuse),
+            **({"explain": to_milliseconds(timings.explain)} if explained else {}),
         },
         has_more=message.has_more,
+        explanation=to_search_explanation(message.explanation) if explained else None,
     )
 
 
@@ -267,4 +270,5 @@ def _to_candidate(hit: index_pb2.SearchHit) -> Candidate:
         score=hit.score,
         dense=hit.dense_score if hit.HasField("dense_score") else None,
         lexical=hit.lexical_score if hit.HasField("lexical_score") else None,
+        explanation=to_hit_explanation(hit.explanation) if hit.HasField("explanation") else None,
     )

@@ -16,7 +16,7 @@ from lectern.ingestor.v1.collections_pb2_grpc import CollectionServiceStub
 
 
 class IngestorCollections:
-    """`gateway.domain.collections.Collections` and `gateway.domain.search.CollectionFinder` over gRPC."""
+    """`gateway.domain.collections.Collections` and `gateway.domain.scope.CollectionFinder` over gRPC."""
 
     def __init__(self, channel: grpc.aio.Channel, timeout_seconds: float) -> None:
         self._stub = CollectionServiceStub(channel)

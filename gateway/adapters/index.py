@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import grpc
 
 from gateway.adapters.peers import calling
 from gateway.convert import to_candidates
+from gateway.domain.explanation import TermSpan
 from gateway.domain.filters import Filter
 from gateway.domain.models import EmbeddingModel
 from gateway.domain.search import Candidates
@@ -15,6 +17,9 @@ from gateway.filter_messages import from_filter
 from lectern.embedder.v1 import embedding_pb2, index_pb2
 from lectern.embedder.v1.embedding_pb2_grpc import EmbeddingServiceStub
 from lectern.embedder.v1.index_pb2_grpc import IndexServiceStub
+
+# A passage is a few KB; this many stay far below the message limit.
+PART = 200
 
 
 class EmbedderIndex:
@@ -25,7 +30,9 @@ class EmbedderIndex:
         self._embedding = EmbeddingServiceStub(channel)
         self._timeout = timeout_seconds
 
-    async def search(self, text: str, collection_ids: Sequence[str], condition: Filter | None, *, limit: int, offset: int) -> Candidates:
+    async def search(
+        self, text: str, collection_ids: Sequence[str], condition: Filter | None, *, limit: int, offset: int, explain: bool
+    ) -> Candidates:
         request = index_pb2.SearchRequest(
             query=text,
             collection_ids=collection_ids,
@@ -33,9 +40,21 @@ class EmbedderIndex:
             limit=limit,
             offset=offset,
             mode=index_pb2.SEARCH_MODE_HYBRID,
+            explain=explain,
         )
         with calling("embedder"):
             return to_candidates(await self._index.Search(request, timeout=self._timeout))
+
+    async def locate(self, texts: Sequence[tuple[str, Sequence[str]]]) -> Sequence[Sequence[TermSpan]]:
+        parts = [texts[start : start + PART] for start in range(0, len(texts), PART)]
+        located = await asyncio.gather(*(self._locate(part) for part in parts))
+        return [spans for part in located for spans in part]
+
+    async def _locate(self, texts: Sequence[tuple[str, Sequence[str]]]) -> Sequence[Sequence[TermSpan]]:
+        request = index_pb2.LocateTermsRequest(texts=[index_pb2.TermsInText(text=text, terms=terms) for text, terms in texts])
+        with calling("embedder"):
+            response = await self._index.LocateTerms(request, timeout=self._timeout)
+        return [[TermSpan(span.term, span.start, span.end) for span in each.spans] for each in response.texts]
 
     async def embedding_models(self) -> tuple[Sequence[EmbeddingModel], str]:
         with calling("embedder"):

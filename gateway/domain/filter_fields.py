@@ -120,7 +120,7 @@ def _in(name: str, kind: Kind, operand: JsonValue, place: Place) -> Filter:
         raise place.invalid("must be a list with at least one value")
     if len(operand) > MAX_VALUES:
         raise place.too_large(f"has more than {MAX_VALUES} values")
-    items = [(value, Place(f"{place.field}[{index}]", f"{place.label}[{index}]")) for index, value in enumerate(operand)]
+    items = [(value, place.item(index)) for index, value in enumerate(operand)]
     if kind is Kind.TIME:
         return any_of(tuple(_compare_time(name, "$eq", value, item) for value, item in items), place)
     return Comparison(name, Operator.IN, tuple(_scalar(kind, value, item) for value, item in items))

@@ -89,6 +89,10 @@ class Place:
     field: str
     label: str
 
+    def item(self, index: int) -> Place:
+        """An item of the list that stands here; a query's text, of which the label tells more than the field, has no items."""
+        return Place(f"{self.field}[{index}]" if self.label == self.field else self.field, f"{self.label}[{index}]")
+
     def invalid(self, what: str) -> AppError:
         return invalid_argument("FILTER_INVALID", f"{self.label} {what}.", field=self.field)
 

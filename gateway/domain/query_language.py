@@ -29,7 +29,7 @@ MAX_DEPTH: Final = 8
 MAX_COMPARISONS: Final = 100
 _HAS: Final = "has"
 _OPERATORS: Final = {"<": "$lt", "<=": "$lte", ">": "$gt", ">=": "$gte"}
-_NUMBER: Final = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")
+NUMBER: Final = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")
 _FLAGS: Final = {"true": True, "yes": True, "false": False, "no": False}
 _AGO: Final = re.compile(r"([0-9]{1,5})([hdwmy])", re.IGNORECASE)
 _UNITS: Final = {
@@ -259,7 +259,7 @@ class _Condition:
                 return [self._day(text)]
             case Kind.FLAG:
                 return [_FLAGS.get(text.lower(), text)]
-            case Kind.FREE if not value.quoted and _NUMBER.fullmatch(text):
+            case Kind.FREE if not value.quoted and NUMBER.fullmatch(text):
                 return [float(text) if "." in text else int(text), text]
             case Kind.FREE if not value.quoted and text in {"true", "false"}:
                 return [_FLAGS[text], text]

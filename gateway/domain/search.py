@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
-from gateway.domain.collections import Collection
-from gateway.domain.filters import Comparison, Filter, Operator, comparisons, replace_comparisons, split
+from gateway.domain.explanation import HitExplanation, SearchExplanation, TermSpan
+from gateway.domain.filter_writing import clauses, write
+from gateway.domain.filters import Filter, split
 from gateway.domain.passage_conditions import holds
 from gateway.domain.passages import Passage
-from shared.errors import not_found
+from gateway.domain.scope import CollectionFinder, resolve
 
 # Each further round costs one search; what three rounds do not fill is a library in the middle of a large delete.
 MAX_ROUNDS: Final = 3
@@ -21,7 +22,6 @@ MIN_REFILL: Final = 20
 # What is decided on passages, such as phrases, drops many; the index ranks those with the words high.
 MIN_CANDIDATES_TO_CHECK: Final = 100
 MAX_LIMIT: Final = 1000
-_COLLECTION: Final = "collection"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +36,18 @@ class Query:
     collections: Sequence[str] = ()
     filter: Filter | None = None
     limit: int = 10
+    explain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A passage that the index proposes. An arm that did not run has no score."""
+    """A passage that the index proposes. An arm that did not run has no score; nothing is explained unless that was asked for."""
 
     passage_id: str
     score: float
     dense: float | None
     lexical: float | None
+    explanation: HitExplanation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +62,20 @@ class Candidates:
     found: Sequence[Candidate]
     timings_ms: Mapping[str, float]
     has_more: bool
+    explanation: SearchExplanation | None = None
 
 
 class Index(Protocol):
     """Where the search's candidates come from."""
 
-    async def search(self, text: str, collection_ids: Sequence[str], condition: Filter | None, *, limit: int, offset: int) -> Candidates:
+    async def search(
+        self, text: str, collection_ids: Sequence[str], condition: Filter | None, *, limit: int, offset: int, explain: bool
+    ) -> Candidates:
         """Candidates, best first, after the first ``offset``."""
         ...
 
-
-class CollectionFinder(Protocol):
-    """Which collections the organisation has."""
-
-    async def find(self, collections: Sequence[str]) -> Sequence[Collection]:
-        """Those of ``collections``, ids or names, that exist, in no order."""
+    async def locate(self, texts: Sequence[tuple[str, Sequence[str]]]) -> Sequence[Sequence[TermSpan]]:
+        """Where terms stand in texts: of each text with its terms, in reading order."""
         ...
 
 
@@ -91,11 +92,17 @@ class Hit:
     passage: Passage
     candidate: Candidate
 
+    @property
+    def terms(self) -> list[str]:
+        """The query's terms that the passage has; empty unless an explanation was asked for."""
+        return self.candidate.explanation.terms if self.candidate.explanation else []
+
 
 @dataclass(slots=True)
 class Found:
     hits: list[Hit] = field(default_factory=list)
     timings_ms: dict[str, float] = field(default_factory=dict)
+    explanation: SearchExplanation | None = None
 
     def add_times(self, timings_ms: Mapping[str, float]) -> None:
         for stage, milliseconds in timings_ms.items():
@@ -118,36 +125,26 @@ class Search:
         """
         started = time.perf_counter()
         found = Found()
-        scope = await self._scope(query)
+        in_index, on_passages = split(query.filter)
+        scope = await resolve(self._collections, query.collections, in_index)
         found.add_times({"library": _since(started)})
-        offset, wanted = 0, query.limit if scope.on_passages is None else min(max(10 * query.limit, MIN_CANDIDATES_TO_CHECK), MAX_LIMIT)
+        offset, wanted = 0, query.limit if on_passages is None else min(max(10 * query.limit, MIN_CANDIDATES_TO_CHECK), MAX_LIMIT)
         for _ in range(MAX_ROUNDS):
-            candidates = await self._index.search(query.text, scope.collection_ids, scope.in_index, limit=wanted, offset=offset)
+            candidates = await self._index.search(
+                query.text, scope.collection_ids, scope.filter, limit=wanted, offset=offset, explain=query.explain
+            )
             found.add_times(candidates.timings_ms)
-            await self._join(candidates.found, scope.on_passages, query.limit, found)
+            found.explanation = found.explanation or candidates.explanation
+            await self._join(candidates.found, on_passages, query.limit, found)
             missing = query.limit - len(found.hits)
             if not missing or not candidates.has_more or not candidates.found:
                 break
             offset += len(candidates.found)
-            wanted = min(max(2 * missing, MIN_REFILL), MAX_LIMIT) if scope.on_passages is None else MAX_LIMIT
+            wanted = min(max(2 * missing, MIN_REFILL), MAX_LIMIT) if on_passages is None else MAX_LIMIT
+        if query.explain:
+            await self._explain(found, in_index, on_passages)
         found.timings_ms["total"] = _since(started)
         return found
-
-    async def _scope(self, query: Query) -> _Scope:
-        in_index, on_passages = split(query.filter)
-        in_filter = [] if in_index is None else [each for each in comparisons(in_index) if each.field == _COLLECTION]
-        named = [str(value) for each in in_filter for value in each.values]
-        if not query.collections and not named:
-            return _Scope((), in_index, on_passages)
-        found = await self._collections.find(list(dict.fromkeys([*query.collections, *named])))
-        ids = {key: collection.collection_id for collection in found for key in (collection.name, collection.collection_id)}
-        for name in (*query.collections, *named):
-            if name not in ids:
-                raise not_found("collection", name)
-        if in_index is not None:
-            in_index = replace_comparisons(in_index, lambda comparison: _by_id(comparison, ids))
-        chosen = {ids[name] for name in query.collections}
-        return _Scope([each.collection_id for each in found if each.collection_id in chosen], in_index, on_passages)
 
     async def _join(self, candidates: Sequence[Candidate], condition: Filter | None, limit: int, found: Found) -> None:
         """Add the candidates that the library knows, and that ``condition`` holds of, to ``found``, in their order."""
@@ -161,26 +158,22 @@ class Search:
             found.hits += [Hit(passage, new[passage.passage_id]) for passage in visible[: limit - len(found.hits)]]
         found.add_times({"library": _since(started)})
 
+    async def _explain(self, found: Found, in_index: Filter | None, on_passages: Filter | None) -> None:
+        """Add to each hit's explanation what the index doesn't know: the words as the text has them, and the filter as people write it."""
+        started = time.perf_counter()
+        located = await self._index.locate([(hit.passage.text, hit.terms) for hit in found.hits]) if found.hits else ()
+        texts = [write(clause) for clause in clauses(in_index)]
+        decided_here = [(write(clause), clause) for clause in clauses(on_passages)]
 
-@dataclass(frozen=True, slots=True)
-class _Scope:
-    """What a query may find.
+        def explained(hit: Hit, spans: Sequence[TermSpan]) -> Hit:
+            index = hit.candidate.explanation
+            if index is None:
+                return hit
+            held = [texts[place] for place in index.held_clauses] + [text for text, clause in decided_here if holds(clause, hit.passage)]
+            return replace(hit, candidate=replace(hit.candidate, explanation=replace(index, spans=spans, filter_clauses=held)))
 
-    Attributes:
-        collection_ids: empty: every collection.
-        in_index, on_passages: the two halves of its filter.
-    """
-
-    collection_ids: Sequence[str]
-    in_index: Filter | None
-    on_passages: Filter | None
-
-
-def _by_id(comparison: Comparison, ids: Mapping[str, str]) -> Filter:
-    """A comparison of collections' names, which the index doesn't know, as one of their ids."""
-    if comparison.field != _COLLECTION:
-        return comparison
-    return Comparison("collection_id", Operator.IN, tuple(ids[str(name)] for name in comparison.values))
+        found.hits = await asyncio.to_thread(lambda: [explained(hit, spans) for hit, spans in zip(found.hits, located, strict=True)])
+        found.add_times({"explain": _since(started)})
 
 
 def _since(started: float) -> float:

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, ConfigDict, Field, JsonValue
 from gateway.domain import search as domain
 from gateway.domain.hit_groups import DocumentHits, group
 from gateway.domain.query_reading import read
+from gateway.schemas.explanation import HitExplanation, SearchExplanation, to_hit_explanation, to_search_explanation
 from gateway.schemas.shapes import OptionalText, RequestBody, Shape
 from shared.errors import invalid_argument
 
@@ -59,12 +60,13 @@ class SearchInput(RequestBody):
     limit: int = Field(default=10, ge=1, le=domain.MAX_LIMIT, description="How many hits at most.")
     literal: LiteralInput = False
     group: bool = Field(default=False, description="Say also, in `groups`, which hits are of the same document and section.")
+    explain: bool = Field(default=False, description="Say also, in `explanation`, why each hit stands where it stands.")
 
     def to_query(self) -> domain.Query:
         if self.mode == "pages":
             raise invalid_argument("MODE_NOT_AVAILABLE", "Searching page images is not available yet. Use mode 'text'.", field="body.mode")
         text, condition = read(self.query, "body.query", self.filter, literal=self.literal)
-        return domain.Query(text, self.collections, condition, self.limit)
+        return domain.Query(text, self.collections, condition, self.limit, self.explain)
 
 
 class Scores(Shape):
@@ -92,6 +94,7 @@ class SearchHit(Shape):
     score: float = Field(description="Between 0 and 1; comparable within one response only.")
     scores: Scores
     metadata: dict[str, JsonValue] = Field(description="The document's.")
+    explanation: HitExplanation | None = Field(default=None, description="Why it stands where it stands; null unless asked for.")
 
 
 class SectionGroup(Shape):
@@ -115,6 +118,7 @@ class SearchResult(Shape):
     groups: list[DocumentGroup] | None = Field(
         default=None, description="The hits by document and section; null unless `group` was asked for."
     )
+    explanation: SearchExplanation | None = Field(default=None, description="How the query was understood; null unless asked for.")
     timings_ms: dict[str, float] = Field(description="Milliseconds by stage; `library` is the join with the documents, `total` is all.")
     trace_id: str = Field(description="Every service logs this request under it; the same as the header X-Request-Id.")
 
@@ -136,6 +140,7 @@ def to_hit(hit: domain.Hit) -> SearchHit:
         score=candidate.score,
         scores=Scores(dense=candidate.dense, lexical=candidate.lexical),
         metadata=dict(passage.metadata),
+        explanation=to_hit_explanation(hit),
     )
 
 
@@ -156,6 +161,7 @@ def to_result(found: domain.Found, trace_id: str, *, grouped: bool = False) -> S
     return SearchResult(
         hits=[to_hit(hit) for hit in found.hits],
         groups=[to_group(document) for document in group(found.hits)] if grouped else None,
+        explanation=None if found.explanation is None else to_search_explanation(found.explanation),
         timings_ms=to_timings(found.timings_ms),
         trace_id=trace_id,
     )

@@ -329,7 +329,19 @@ class Index(index_pb2_grpc.IndexServiceServicer):
         response = index_pb2.SearchResponse(hits=self.world.ranking[request.offset : end], has_more=len(self.world.ranking) > end)
         for stage in ("embed", "analyse", "retrieve", "fuse"):
             getattr(response.timings, stage).FromMilliseconds(2)
+        if request.explain:
+            response.timings.explain.FromMilliseconds(2)
+            response.explanation.dense_weight = 0.25
+            response.explanation.words.add(text="texts", terms=["text"])
+            for hit in response.hits:
+                hit.explanation.dense_share, hit.explanation.lexical_share, hit.explanation.held_clauses[:] = 0.1, 0.9, [0]
+                hit.explanation.matched_words.add(text="texts", terms=["text"], count=2, score=3.5)
         return response
+
+    async def LocateTerms(self, request: index_pb2.LocateTermsRequest, context: Any) -> Any:
+        await self.world.called("LocateTerms", request)
+        spans = [index_pb2.TermSpan(term="text", start=0, end=4)]
+        return index_pb2.LocateTermsResponse(texts=[index_pb2.LocatedTerms(spans=spans) for _ in request.texts])
 
 
 class Embedding(embedding_pb2_grpc.EmbeddingServiceServicer):

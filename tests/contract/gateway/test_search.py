@@ -56,11 +56,33 @@ async def test_a_hit_says_where_it_stands_and_why(client: httpx.AsyncClient, wor
         "score": 1.0,
         "scores": {"dense": None, "lexical": 3.5, "rerank": None},
         "metadata": {"team": "people", "year": 2024},
+        "explanation": None,
     }
     assert (second["page"], second["uri"], second["external_id"], second["scores"]["dense"]) == (1, None, None, 0.25)
     assert set(body["timings_ms"]) == {"embed", "analyse", "retrieve", "fuse", "library", "total"}
     assert body["timings_ms"]["embed"] == 2
     assert body["trace_id"] == response.headers["X-Request-Id"] == world.request_ids[-1]
+
+
+async def test_an_explained_search_says_why_each_hit_stands_where_it_stands(client: httpx.AsyncClient, world: World) -> None:
+    fill(world, 2)
+    body = (await client.post("/api/v1/search", json={"query": "texts type:pdf -author:ann", "explain": True})).json()
+    assert body["explanation"] == {"dense_weight": 0.25, "lexical_weight": 0.75, "words": [{"text": "texts", "terms": ["text"]}]}
+    assert [hit["explanation"] for hit in body["hits"]] == [
+        {
+            "dense_share": 0.1,
+            "lexical_share": 0.9,
+            "matched_terms": [
+                {"word": "texts", "terms": ["text"], "count": 2, "score": 3.5, "in_text": [{"text": "Text", "start": 0, "end": 4}]}
+            ],
+            "filter_clauses": ["type:pdf"],
+        }
+    ] * 2
+    assert [text.text for text in world.requests["LocateTerms"][0].texts] == ["Text 0.", "Text 1."]
+    assert body["timings_ms"]["explain"] > 2
+    plain = (await client.post("/api/v1/search", json={"query": "texts"})).json()
+    assert (plain["explanation"], plain["hits"][0]["explanation"]) == (None, None)
+    assert "explain" not in plain["timings_ms"]
 
 
 async def test_hits_are_grouped_when_that_is_asked_for(client: httpx.AsyncClient, world: World) -> None:

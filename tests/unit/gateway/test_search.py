@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from gateway.domain.collections import Collection, CollectionSettings
+from gateway.domain.explanation import HitExplanation, MatchedWord, TermSpan
 from gateway.domain.filters import Filter
 from gateway.domain.json_filter import compile_filter
 from gateway.domain.passages import Passage
@@ -33,14 +34,21 @@ class RankedIndex:
     collection_ids: Sequence[str] = ()
     condition: Filter | None = None
 
-    async def search(self, text: str, collection_ids: Sequence[str], condition: Filter | None, *, limit: int, offset: int) -> Candidates:
+    async def search(
+        self, text: str, collection_ids: Sequence[str], condition: Filter | None, *, limit: int, offset: int, explain: bool
+    ) -> Candidates:
         self.asked.append((offset, limit))
         self.texts.append(text)
         self.collection_ids = collection_ids
         self.condition = condition
         found = self.ranking[offset : offset + limit]
-        candidates = [Candidate(one, 1.0 / (1 + self.ranking.index(one)), 0.5, None) for one in found]
+        words = [MatchedWord("texts", ["text"], 1, 3.5)]
+        explanation = HitExplanation(0.25, 0.75, words, held_clauses=[0]) if explain else None
+        candidates = [Candidate(one, 1.0 / (1 + self.ranking.index(one)), 0.5, None, explanation) for one in found]
         return Candidates(candidates, {"embed": 1.0, "retrieve": 2.0}, offset + limit < len(self.ranking))
+
+    async def locate(self, texts: Sequence[tuple[str, Sequence[str]]]) -> Sequence[Sequence[TermSpan]]:
+        return [[TermSpan(term, text.index(term), text.index(term) + len(term)) for term in terms] for text, terms in texts]
 
 
 @dataclass
@@ -82,9 +90,9 @@ async def test_what_the_library_hides_is_dropped_and_refilled() -> None:
 async def test_no_passage_is_given_twice_when_the_ranking_shifts_between_rounds() -> None:
     class Shifting(RankedIndex):
         async def search(
-            self, text: str, collection_ids: Sequence[str], condition: Filter | None, *, limit: int, offset: int
+            self, text: str, collection_ids: Sequence[str], condition: Filter | None, *, limit: int, offset: int, explain: bool
         ) -> Candidates:
-            return await super().search(text, collection_ids, condition, limit=limit, offset=max(0, offset - 3))
+            return await super().search(text, collection_ids, condition, limit=limit, offset=max(0, offset - 3), explain=explain)
 
     hits = await found(Shifting(ids(60)), Library({"p0", "p1"}), Query("q", limit=10))
     assert len(hits) == len(set(hits)) == 10
@@ -157,3 +165,27 @@ async def test_times_are_summed_over_rounds() -> None:
     assert result.timings_ms["retrieve"] == 4.0
     assert set(result.timings_ms) == {"library", "embed", "retrieve", "total"}
     assert result.timings_ms["total"] >= result.timings_ms["library"] > 0
+
+
+async def test_an_explained_hit_names_the_clauses_that_hold_and_where_its_words_stand() -> None:
+    collections = [collection("c1", "handbook")]
+    condition = compile_filter({"collection": "handbook", "author": "ann", "$or": [{"$phrase": "of p1"}, {"$phrase": "text of"}]})
+    result = await Search(RankedIndex(ids(3)), Library(collections=collections), Library(collections=collections)).run(
+        Query("texts", filter=condition, explain=True)
+    )
+    explanations = {hit.passage.passage_id: hit.candidate.explanation for hit in result.hits}
+    held = {passage_id: explanation.filter_clauses for passage_id, explanation in explanations.items() if explanation}
+    # The index was asked for an id; people wrote a name.
+    assert held == {
+        "p0": ["collection:handbook", '"text of"'],
+        "p1": ["collection:handbook", '"of p1"', '"text of"'],
+        "p2": ["collection:handbook", '"text of"'],
+    }
+    assert all(explanation and explanation.spans == [TermSpan("text", 0, 4)] for explanation in explanations.values())
+    assert result.timings_ms["explain"] >= 0
+
+
+async def test_nothing_is_explained_unless_that_is_asked_for() -> None:
+    result = await Search(RankedIndex(ids(2)), Library(), Library()).run(Query("texts"))
+    assert [hit.candidate.explanation for hit in result.hits] == [None, None]
+    assert "explain" not in result.timings_ms
