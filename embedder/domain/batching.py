@@ -19,6 +19,8 @@ Result = TypeVar("Result")
 _TURNS_IN_WINDOW = 64
 # With fewer batches in a window, more than 5 % of what is run is padding.
 _BATCHES_IN_WINDOW = 16
+# Padded to real tokens that a batch is not filled beyond, once it is half full.
+_PADDING = 1.05
 
 
 class Lane(IntEnum):
@@ -72,7 +74,8 @@ class BatchLimits:
     """Sizes, all in tokens.
 
     Attributes:
-        batch_tokens: padded cost of one batch, longest item x items. One item that is longer still makes a batch of its own.
+        batch_tokens: padded cost of one batch, longest item x items. One item that is longer still makes a batch of its own. From half of
+            it on a batch ends where the next item would be padded much.
         window_tokens: how much bulk work is sorted by length at a time. Larger pads less; smaller lets new work in sooner. Several
             organisations that wait share it, down to sixteen batches.
         queue_tokens: what may wait in each lane before new work is refused; see `BatchQueue.excess`.
@@ -242,22 +245,26 @@ class BatchQueue(Generic[Result]):
 
     def _cut(self, queue: _LaneQueue[Result]) -> list[Item[Result]]:
         batch: list[Item[Result]] = []
-        longest = 0
+        tokens = 0
         while queue.window:
             item = queue.window[-1]
-            longest = longest or item.cost
-            if batch and longest * (len(batch) + 1) > self._limits.batch_tokens:
-                break
-            if len(batch) == self._limits.batch_texts:
+            if batch and self._is_full(len(batch), batch[0].cost, tokens, item.cost):
                 break
             queue.window.pop()
             queue.count(item.organisation_id, -item.cost)
             if self._is_wanted(item):
                 batch.append(item)
-            elif not batch:
-                longest = 0
+                tokens += item.cost
         batch.reverse()
         return batch
+
+    def _is_full(self, texts: int, longest: int, tokens: int, next_cost: int) -> bool:
+        """Whether a batch of ``texts`` is better run without the next one."""
+        if texts == self._limits.batch_texts:
+            return True
+        padded = longest * (texts + 1)
+        is_worth_running = longest * texts >= self._limits.batch_tokens / 2
+        return padded > self._limits.batch_tokens or (is_worth_running and padded > _PADDING * (tokens + next_cost))
 
     def _is_wanted(self, item: Item[Result]) -> bool:
         late = item.deadline is not None and item.deadline <= self._clock()

@@ -68,6 +68,17 @@ async def test_texts_of_similar_length_share_a_batch(bench: Bench) -> None:
     assert bench.lengths() == [2, 3]
 
 
+async def test_a_batch_that_is_half_full_ends_where_the_next_text_would_be_padded_much(bench: Bench) -> None:
+    bench.add(30, 30, 29, 20, 10)
+    assert bench.lengths() == [29, 30, 30]
+    bench.add(30, 30)
+    assert bench.lengths() == [10, 20]
+    assert bench.lengths() == [30, 30]
+    bench.add(30, 30, 20)
+    assert bench.lengths() == [30, 30]
+    assert bench.lengths() == [20]
+
+
 async def test_a_text_longer_than_the_budget_makes_a_batch_of_its_own(bench: Bench) -> None:
     bench.add(10, 400)
     assert bench.lengths() == [400]
