@@ -140,6 +140,7 @@ class Pipeline:
             leases=Leases(self.queue, Bells(), lease_seconds=LEASE_SECONDS),
             bells=Bells(),
             poll_seconds=1.0,
+            stall_seconds=LEASE_SECONDS,
         )
         claim = await worker._claim()
         if claim is not None:

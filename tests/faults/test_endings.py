@@ -14,6 +14,10 @@ from ingestor.adapters.parsers.wire import Request
 from ingestor.adapters.postgres import database as postgres
 from ingestor.adapters.postgres.database import Database, open_database
 from ingestor.domain.parsing import DocumentLimits, SourceFile
+from lectern.ingestor.v1 import documents_pb2
+from shared.rpc.caller_signing import CallerSigner
+from tests.integration.ingestor.dictionary_embedder import Indexes, serve_dictionary
+from tests.integration.ingestor.library import ingestor_settings, open_library
 
 
 @pytest.fixture
@@ -66,3 +70,23 @@ async def test_a_parser_ends_in_the_middle_of_an_answer_that_nobody_reads(tmp_pa
             await asyncio.sleep(0.01)
         await parser.kill()
     assert not parser.alive
+
+
+async def test_work_without_progress_is_given_up_and_put_aside_after_its_last_delivery(
+    database_url: str, tmp_path: Path, internal_key: bytes
+) -> None:
+    indexes = Indexes()
+    indexes["acme"].deadly.add("never answered")
+    queue = {"lease_seconds": 1.0, "poll_seconds": 0.2, "stall_seconds": 2.0, "max_deliveries": 2}
+    async with serve_dictionary(indexes, CallerSigner(internal_key.hex().encode())) as port:
+        settings = ingestor_settings(database_url, tmp_path, internal_key, port, queue=queue)
+        async with open_library(settings, indexes) as library:
+            await library.create_collection()
+            stalled = await library.upload("never answered", external_id="stalled", name="stalled.txt")
+            await library.ended(stalled.job.job_id, seconds=60)
+            document = await library.get(stalled.document.document_id)
+            assert (document.state, document.reason) == (documents_pb2.DOCUMENT_STATE_QUARANTINED, "QUARANTINED")
+            assert "failed with STAGE_STALLED 2 times" in document.message
+            answered = await library.upload("answered at once", external_id="answered", name="answered.txt")
+            await library.ended(answered.job.job_id, seconds=60)
+            assert (await library.get(answered.document.document_id)).state == documents_pb2.DOCUMENT_STATE_READY
