@@ -35,10 +35,6 @@ class Queue(SettingsGroup):
         float,
         Field(ge=1, le=86_400, description="How long work on a task may make no progress before it is given up; the delivery counts."),
     ] = 3600.0
-    stall_seconds: Annotated[
-        float,
-        Field(ge=1, le=86_400, description="How long work on a task may make no progress before it is given up; the delivery counts."),
-    ] = 3600.0
     max_deliveries: Annotated[int, Field(ge=1, le=100, description="Workers that a task may take down before it is put aside.")] = 3
     keep_days: Annotated[float, Field(gt=0, description="How long a job that has ended can still be looked at.")] = 30.0
 
