@@ -8,7 +8,6 @@ import logging
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
 from typing import Literal
 
 import openai
@@ -18,11 +17,14 @@ from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
 from openai.types.shared_params import ResponseFormatJSONSchema
 
 from generator import errors
+from generator.adapters.guarded_transport import GuardedTransport
 from generator.adapters.openai_errors import retry_after_seconds, to_app_error
+from generator.adapters.waiting import Waiting
 from generator.domain.engine import FinishReason
 from generator.domain.language_model import Message, ModelFinished, ModelText, Role
 from generator.domain.prompts import token_estimate
-from shared.rpc.deadline import budget, time_remaining
+from shared.networks import Network
+from shared.rpc.deadline import time_remaining
 
 log = structlog.get_logger()
 _RETRIED = frozenset({429, 503})
@@ -35,25 +37,32 @@ _EVENT_STREAM = "text/event-stream"
 LengthParameter = Literal["max_tokens", "max_completion_tokens"]
 
 
-@dataclass(frozen=True, slots=True)
-class ModelTimes:
-    """Bounds of waiting, in seconds, and of trying."""
-
-    first_token_seconds: float
-    idle_seconds: float
-    max_attempts: int
-
-
 @asynccontextmanager
-async def openai_client(base_url: str, api_key: str, connect_timeout_seconds: float) -> AsyncIterator[openai.AsyncOpenAI]:
-    """A client of one endpoint. It never retries by itself: only we know how long the caller can wait."""
+async def openai_client(
+    base_url: str, api_key: str, connect_timeout_seconds: float, allowed_networks: Sequence[Network] | None = None
+) -> AsyncIterator[openai.AsyncOpenAI]:
+    """A client of one endpoint. It follows no redirect, and never retries by itself: only we know how long the caller can wait.
+
+    Args:
+        base_url: where ``/chat/completions`` begins.
+        api_key: empty for an endpoint that wants none.
+        connect_timeout_seconds: bound of connecting.
+        allowed_networks: None for an address that the operator gave; else only public addresses and these may be connected to, and no
+            proxy of the environment is used.
+    """
     # At DEBUG the client's own loggers write whole prompts.
     for name in ("openai", "httpx2", "httpcore2"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    timeout = openai.Timeout(None, connect=connect_timeout_seconds)
+    is_trusted = allowed_networks is None
+    http_client = openai.DefaultAsyncHttpxClient(
+        timeout=openai.Timeout(None, connect=connect_timeout_seconds),
+        transport=None if allowed_networks is None else GuardedTransport(allowed_networks, openai.DEFAULT_CONNECTION_LIMITS),
+        follow_redirects=False,
+        trust_env=is_trusted,
+    )
     # The client insists on a key; what is empty it would look for in OPENAI_ variables.
     async with openai.AsyncOpenAI(
-        base_url=base_url, api_key=api_key or "none", organization="", project="", timeout=timeout, max_retries=0
+        base_url=base_url, api_key=api_key or "none", organization="", project="", http_client=http_client, max_retries=0
     ) as client:
         yield client
 
@@ -67,14 +76,18 @@ class OpenAiModel:
         self,
         client: openai.AsyncOpenAI,
         model: str,
-        times: ModelTimes,
+        waiting: Waiting,
         *,
+        max_attempts: int,
         temperature: float | None = None,
         length_parameter: LengthParameter = "max_tokens",
     ) -> None:
+        """Ask for what the endpoint calls ``model``, at most ``max_attempts`` times where it is only busy."""
         self._client = client
         self._model = model
-        self._times = times
+        self._source = waiting.source
+        self._waiting = waiting
+        self._max_attempts = max_attempts
         self._temperature = openai.omit if temperature is None else temperature
         self._length_parameter = length_parameter
 
@@ -100,42 +113,42 @@ class OpenAiModel:
                 try:
                     text, finish = _text_and_finish(chunk)
                 except (AttributeError, IndexError, TypeError):
-                    raise errors.model_reply_invalid(self._model) from None
+                    raise errors.model_reply_invalid(self._source) from None
                 reason = self._reason(finish) if finish else reason
                 usage = chunk.usage or usage
                 if text:
                     yield ModelText(text)
         if reason is None:
-            raise errors.model_stream_cut(self._model)
+            raise errors.model_stream_cut(self._source)
         yield ModelFinished(reason, usage.prompt_tokens if usage else 0, usage.completion_tokens if usage else 0)
 
     def _reason(self, finish: str) -> FinishReason:
         if finish == "content_filter":
-            raise errors.model_withheld(self._model)
+            raise errors.model_withheld(self._source)
         return FinishReason.LENGTH if finish == "length" else FinishReason.STOP
 
     async def _open(self, messages: Sequence[Message], max_tokens: int, json_schema: str) -> openai.AsyncStream[ChatCompletionChunk]:
         """Send the request; try again where the endpoint says that it is only busy, as long as the caller's time allows."""
-        for attempt in range(1, self._times.max_attempts + 1):
+        for attempt in range(1, self._max_attempts + 1):
             try:
                 stream = await self._send(messages, max_tokens, json_schema)
             except openai.APIStatusError as error:
-                refused = to_app_error(self._model, error)
+                refused = to_app_error(self._source, error)
                 wait = _wait_seconds(error, attempt)
                 is_busy = error.status_code in _RETRIED and refused.retry_after_seconds is not None
-                if not is_busy or attempt == self._times.max_attempts or not _is_affordable(wait):
+                if not is_busy or attempt == self._max_attempts or not _is_affordable(wait):
                     raise refused from None
-                log.info("model_retried", model=self._model, status=error.status_code, attempt=attempt, wait_seconds=round(wait, 2))
+                log.info("model_retried", model=self._source.name, status=error.status_code, attempt=attempt, wait_seconds=round(wait, 2))
                 await asyncio.sleep(wait)
             except openai.APIError as error:
-                raise to_app_error(self._model, error) from None
+                raise to_app_error(self._source, error) from None
             else:
                 return stream
         raise AssertionError("the last attempt returns or raises")
 
     async def _send(self, messages: Sequence[Message], max_tokens: int, json_schema: str) -> openai.AsyncStream[ChatCompletionChunk]:
         limit = {self._length_parameter: max_tokens}
-        async with self._within(self._times.first_token_seconds, "a first token", "FIRST_TOKEN"):
+        async with self._waiting.for_text(is_first=True):
             stream = await self._client.chat.completions.create(
                 model=self._model,
                 messages=[_to_parameter(message) for message in messages],
@@ -147,35 +160,25 @@ class OpenAiModel:
             )
         if not stream.response.headers.get("content-type", "").startswith(_EVENT_STREAM):
             await stream.close()
-            raise errors.model_reply_invalid(self._model)
+            raise errors.model_reply_invalid(self._source)
         return stream
 
     async def _chunks(self, stream: openai.AsyncStream[ChatCompletionChunk]) -> AsyncGenerator[ChatCompletionChunk, None]:
-        bound, waited_for, setting = self._times.first_token_seconds, "a first token", "FIRST_TOKEN"
+        is_first = True
         while True:
             try:
-                async with self._within(bound, waited_for, setting):
+                async with self._waiting.for_text(is_first=is_first):
                     chunk = await anext(stream, None)
             except openai.APIConnectionError:
-                raise errors.model_stream_cut(self._model) from None
+                raise errors.model_stream_cut(self._source) from None
             except openai.APIError as error:
-                raise to_app_error(self._model, error) from None
+                raise to_app_error(self._source, error) from None
             except ValueError:
-                raise errors.model_reply_invalid(self._model) from None
+                raise errors.model_reply_invalid(self._source) from None
             if chunk is None:
                 return
             yield chunk
-            bound, waited_for, setting = self._times.idle_seconds, "more of its answer", "IDLE"
-
-    @asynccontextmanager
-    async def _within(self, seconds: float, waited_for: str, setting: str) -> AsyncIterator[None]:
-        allowed = budget(seconds)
-        try:
-            async with asyncio.timeout(allowed):
-                yield
-        except TimeoutError:
-            name = f"LECTERN_GENERATOR_OPENAI__{setting}_TIMEOUT_SECONDS" if allowed == seconds else "the request's deadline"
-            raise errors.model_timeout(self._model, waited_for, allowed, name) from None
+            is_first = False
 
 
 def _to_parameter(message: Message) -> ChatCompletionMessageParam:

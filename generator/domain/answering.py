@@ -1,17 +1,19 @@
-"""The service's logic: checks a request, finds its model, and keeps the number of answers at once in bounds."""
+"""Answers questions: checks a request, finds its model, and keeps the number of answers at once in bounds."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from generator import errors
-from generator.domain.engine import AnswerLimits, Citation, Engine, Finished, SourcePassage, TextDelta
+from generator.domain.condensing import check_question
+from generator.domain.engine import AnswerLimits, Citation, Finished, SourcePassage, TextDelta
 from generator.domain.language import detect_language
+from generator.domain.models import Endpoint, Model, ModelRegistry
 from shared.errors import AppError, too_busy
 
 # Streams last seconds: by then one of those in flight has ended.
@@ -28,6 +30,7 @@ class AnswerRequest:
     model: str = ""
     language: str = ""
     limits: AnswerLimits = field(default_factory=AnswerLimits)
+    endpoint: Endpoint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +62,13 @@ class Answering:
 
     def __init__(
         self,
-        engines: Mapping[str, Engine],
+        models: ModelRegistry,
         *,
-        default_model: str,
         max_concurrent_answers: int,
         observer: AnswerObserver,
         now: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.engines = engines
-        self.default_model = default_model
+        self._models = models
         self._max_concurrent = max_concurrent_answers
         self._observer = observer
         self._now = now
@@ -80,33 +81,37 @@ class Answering:
             AppError: the request is wrong, too many answers are being written, or the engine failed.
         """
         check(request)
-        model = request.model or self.default_model
-        if model not in self.engines:
-            raise errors.unknown_model(model, self.engines)
         with self._admitted():
-            started = self._now()
-            outcome = "abandoned"
-            try:
-                async with aclosing(self._timed(model, request, started)) as events:
-                    async for event in events:
-                        if isinstance(event, Completed):
-                            outcome = "answered" if event.finished.answered else "not_answered"
-                        yield event
-            except AppError as error:
-                outcome = error.reason
-                raise
-            finally:
-                self._observer.ended(model, outcome, self._now() - started)
+            async with (
+                self._models.open(request.model, request.endpoint) as model,
+                aclosing(self._observed(model, request)) as events,
+            ):
+                async for event in events:
+                    yield event
 
-    async def _timed(self, model: str, request: AnswerRequest, started: float) -> AsyncGenerator[TextDelta | Citation | Completed, None]:
+    async def _observed(self, model: Model, request: AnswerRequest) -> AsyncGenerator[TextDelta | Citation | Completed, None]:
+        started = self._now()
+        outcome = "abandoned"
+        try:
+            async with aclosing(self._timed(model, request, started)) as events:
+                async for event in events:
+                    if isinstance(event, Completed):
+                        outcome = "answered" if event.finished.answered else "not_answered"
+                    yield event
+        except AppError as error:
+            outcome = error.reason
+            raise
+        finally:
+            self._observer.ended(model.name, outcome, self._now() - started)
+
+    async def _timed(self, model: Model, request: AnswerRequest, started: float) -> AsyncGenerator[TextDelta | Citation | Completed, None]:
         language = request.language or detect_language(request.question)
         first_delta: float | None = None
-        events = self.engines[model].answer(request.question, request.passages, language, request.limits)
-        async with aclosing(events):
+        async with aclosing(model.engine.answer(request.question, request.passages, language, request.limits)) as events:
             async for event in events:
                 elapsed = self._now() - started
                 if isinstance(event, Finished):
-                    yield Completed(model, event, elapsed if first_delta is None else first_delta, elapsed)
+                    yield Completed(model.name, event, elapsed if first_delta is None else first_delta, elapsed)
                     return
                 first_delta = elapsed if first_delta is None else first_delta
                 yield event
@@ -130,10 +135,7 @@ def check(request: AnswerRequest) -> None:
     Raises:
         AppError: INVALID_ARGUMENT with the reason.
     """
-    if not request.question.strip():
-        raise errors.empty_question()
-    if len(request.question) > errors.MAX_QUESTION_CHARACTERS:
-        raise errors.question_too_long()
+    check_question(request.question)
     if request.language and not _LANGUAGE.fullmatch(request.language):
         raise errors.language_invalid()
     if len(request.passages) > errors.MAX_PASSAGES:

@@ -8,16 +8,45 @@ from typing import Any
 
 import grpc
 
-from generator.convert import event_to_message, request_from_message
+from generator.convert import (
+    completion_from_message,
+    completion_to_message,
+    condense_from_message,
+    condensed_to_message,
+    event_to_message,
+    model_to_message,
+    request_from_message,
+    title_from_message,
+    title_to_message,
+)
 from generator.domain.answering import Answering
+from generator.domain.completing import Completing
+from generator.domain.condensing import Condensing
+from generator.domain.models import ModelRegistry
+from generator.domain.titles import Titling
+from generator.domain.token_counting import TokenCounting
 from lectern.generator.v1 import generation_pb2, generation_pb2_grpc
 
 ServicerContext = grpc.aio.ServicerContext[Any, Any]
 
 
 class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
-    def __init__(self, answering: Answering) -> None:
+    def __init__(
+        self,
+        *,
+        answering: Answering,
+        condensing: Condensing,
+        titling: Titling,
+        completing: Completing,
+        counting: TokenCounting,
+        models: ModelRegistry,
+    ) -> None:
         self._answering = answering
+        self._condensing = condensing
+        self._titling = titling
+        self._completing = completing
+        self._counting = counting
+        self._models = models
 
     async def Answer(
         self, request: generation_pb2.AnswerRequest, context: ServicerContext
@@ -27,21 +56,24 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
                 yield event_to_message(event)
 
     async def Condense(self, request: generation_pb2.CondenseRequest, context: ServicerContext) -> generation_pb2.CondenseResponse:
-        return await context.abort(grpc.StatusCode.UNIMPLEMENTED)
+        return condensed_to_message(await self._condensing.condense(condense_from_message(request)))
 
     async def SuggestTitle(
         self, request: generation_pb2.SuggestTitleRequest, context: ServicerContext
     ) -> generation_pb2.SuggestTitleResponse:
-        return await context.abort(grpc.StatusCode.UNIMPLEMENTED)
+        return title_to_message(await self._titling.suggest(title_from_message(request)))
 
     async def Complete(
         self, request: generation_pb2.CompleteRequest, context: ServicerContext
     ) -> AsyncGenerator[generation_pb2.CompleteResponse, None]:
-        yield await context.abort(grpc.StatusCode.UNIMPLEMENTED)
+        async with aclosing(self._completing.complete(completion_from_message(request))) as events:
+            async for event in events:
+                yield completion_to_message(event)
 
     async def CountTokens(self, request: generation_pb2.CountTokensRequest, context: ServicerContext) -> generation_pb2.CountTokensResponse:
-        return await context.abort(grpc.StatusCode.UNIMPLEMENTED)
+        counted = await self._counting.count(request.texts, request.model)
+        return generation_pb2.CountTokensResponse(counts=counted.counts, exact=counted.exact)
 
     async def ListModels(self, request: generation_pb2.ListModelsRequest, context: ServicerContext) -> generation_pb2.ListModelsResponse:
-        models = [generation_pb2.Model(name=name, engine=engine.kind) for name, engine in self._answering.engines.items()]
-        return generation_pb2.ListModelsResponse(models=models, default_model=self._answering.default_model)
+        models = [model_to_message(model) for model in self._models.models.values()]
+        return generation_pb2.ListModelsResponse(models=models, default_model=self._models.default)

@@ -5,9 +5,11 @@ from collections.abc import AsyncGenerator, Sequence
 import pytest
 
 from generator.domain.answering import Answering, AnswerRequest, Completed
-from generator.domain.engine import AnswerLimits, Engine, Event, SourcePassage, TextDelta
+from generator.domain.engine import AnswerLimits, Event, SourcePassage, TextDelta
 from generator.domain.extractive import ExtractiveEngine
+from generator.domain.models import Model
 from shared.errors import AppError, Status
+from tests.unit.generator.scripted_models import registry
 
 
 class Observed:
@@ -40,8 +42,8 @@ REQUEST = AnswerRequest("How many days?", [SourcePassage("p", "There are 26 days
 
 
 def answering(observer: Observed, max_concurrent_answers: int = 1) -> Answering:
-    engines: dict[str, Engine] = {"extractive": ExtractiveEngine(), "failing": FailingEngine()}
-    return Answering(engines, default_model="extractive", max_concurrent_answers=max_concurrent_answers, observer=observer)
+    models = registry(Model("extractive", ExtractiveEngine()), Model("failing", FailingEngine()))
+    return Answering(models, max_concurrent_answers=max_concurrent_answers, observer=observer)
 
 
 async def test_an_answer_ends_with_what_it_took() -> None:
