@@ -1,4 +1,4 @@
-"""Archives of documents: an upload that is one becomes a document for each of its files, all of them in one job."""
+"""Archives of documents: one becomes a document for each of its files, all of them in one job."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def unpacked(parser: Parser, archive: SourceFile, header: DocumentHeader) 
     Raises:
         AppError: the archive is damaged or empty.
     """
-    known_by = header.external_id or header.name
+    known_by = header.external_id or header.url or header.name
     try:
         async for member in parser.unpack(archive):
             digest = await asyncio.to_thread(lambda content: hashlib.sha256(content).hexdigest(), member.content)

@@ -1,4 +1,4 @@
-"""Archives of documents: an upload that is one becomes a document for each of its files."""
+"""Archives of documents: one becomes a document for each of its files."""
 
 import io
 import zipfile
@@ -14,8 +14,8 @@ _LITTER = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")
 
 
 def parse(_source: SourceFile, _limits: DocumentLimits) -> NoReturn:
-    """Refuse an archive that was not taken apart when it came in: one inside of another, or one behind an address."""
-    message = "The file is an archive inside of another, or behind an address. Unpack it, or upload it by itself."
+    """Refuse an archive that was not taken apart when it came in: one inside of another."""
+    message = "The file is an archive inside of another. Unpack it, or send it by itself."
     raise DocumentRejected(RejectionReason.UNSUPPORTED_TYPE, message)
 
 

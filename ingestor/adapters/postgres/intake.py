@@ -138,10 +138,12 @@ class PostgresIntake:
 
     async def accept(self, organisation_id: str, collection_id: str, incoming: Sequence[Incoming]) -> Accepted:
         async def work(connection: Connection) -> Accepted:
-            await resolve(connection, organisation_id, collection_id, lock="FOR SHARE")
             arrivals = await _arrivals(connection, organisation_id, collection_id, incoming)
-            await _describe(connection, [arrival for arrival in arrivals if arrival.redescribed])
-            job_id = _job_that_covers(arrivals) or await _write(connection, organisation_id, collection_id, arrivals)
+            job_id = _job_that_covers(arrivals)
+            if job_id is None:
+                job_id = new_id()
+                await connection.execute(INSERT_JOB, job_id, organisation_id, collection_id)
+                await _write(connection, organisation_id, job_id, arrivals)
             unchanged = sum(arrival.novelty is Novelty.UNCHANGED for arrival in arrivals)
             return Accepted(tuple(arrival.document_id for arrival in arrivals), job_id, unchanged)
 
@@ -151,7 +153,19 @@ class PostgresIntake:
             raise ContentGone from error
 
 
+async def take_in(connection: Connection, organisation_id: str, collection_id: str, incoming: Sequence[Incoming], job_id: str) -> None:
+    """Take documents in with a job that is there already, in its caller's transaction.
+
+    Raises:
+        AppError: COLLECTION_NOT_FOUND when it was deleted meanwhile.
+        asyncpg.ForeignKeyViolationError: an object is no longer there.
+    """
+    await _write(connection, organisation_id, job_id, await _arrivals(connection, organisation_id, collection_id, incoming))
+
+
 async def _arrivals(connection: Connection, organisation_id: str, collection_id: str, incoming: Sequence[Incoming]) -> list[_Arrival]:
+    """The documents, described as they came and locked for the rest of the transaction."""
+    await resolve(connection, organisation_id, collection_id, lock="FOR SHARE")
     ids = {one.identity: new_id() for one in incoming}
     known: dict[str, Any] = {}
     # A document that somebody deletes while we wait for its row is made anew.
@@ -160,7 +174,9 @@ async def _arrivals(connection: Connection, organisation_id: str, collection_id:
         document_ids = [row["document_id"] for row in await connection.fetch(IDS_OF, collection_id, list(ids))]
         await lock_documents(connection, document_ids)
         known = {row["identity"]: row for row in await connection.fetch(READ_KNOWN, document_ids)}
-    return [_Arrival(one, known[one.identity], novelty(_known(known[one.identity]), one)) for one in incoming]
+    arrivals = [_Arrival(one, known[one.identity], novelty(_known(known[one.identity]), one)) for one in incoming]
+    await _describe(connection, [arrival for arrival in arrivals if arrival.redescribed])
+    return arrivals
 
 
 async def _insert_missing(
@@ -187,14 +203,11 @@ async def _describe(connection: Connection, arrivals: Sequence[_Arrival]) -> Non
     await connection.execute(DESCRIBE, *_columns(rows, 4))
 
 
-async def _write(connection: Connection, organisation_id: str, collection_id: str, arrivals: Sequence[_Arrival]) -> str:
-    job_id = new_id()
-    await connection.execute(INSERT_JOB, job_id, organisation_id, collection_id)
+async def _write(connection: Connection, organisation_id: str, job_id: str, arrivals: Sequence[_Arrival]) -> None:
     unchanged = [arrival for arrival in arrivals if arrival.novelty is Novelty.UNCHANGED]
     await _keep(connection, organisation_id, job_id, unchanged)
     # Content that another job has in work is begun anew with the rest, so that one job covers what came in together.
     await _begin(connection, organisation_id, job_id, [arrival for arrival in arrivals if arrival.novelty is not Novelty.UNCHANGED])
-    return job_id
 
 
 async def _keep(connection: Connection, organisation_id: str, job_id: str, arrivals: Sequence[_Arrival]) -> None:

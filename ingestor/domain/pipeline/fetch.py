@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+from ingestor.domain.archives import ARCHIVE_TYPE, unpacked
 from ingestor.domain.content import ContentStore, object_key
+from ingestor.domain.incoming import DocumentHeader, Incoming
 from ingestor.domain.intake import check
 from ingestor.domain.parsing import Parser, SourceFile
 from ingestor.domain.pipeline.concurrency import concurrently
@@ -25,12 +27,10 @@ FIRST_PAUSE_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What one task has to fetch."""
+    """What one task has to fetch: ``header.url``, as the document of the rest."""
 
     task: Task
-    url: str
-    name: str
-    declared_media_type: str
+    header: DocumentHeader
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +43,20 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class FetchedContent:
-    """Content that is durable now."""
+    """Content that is durable now.
+
+    Attributes:
+        object_key: None for an archive, of which only the files are kept.
+        members: the files of an archive, each of which is a document of its own; None for any other content.
+    """
 
     task: Task
     content_sha256: str
     size_bytes: int
-    object_key: str
+    object_key: str | None
     media_type: str
     type: str
+    members: tuple[Incoming, ...] | None = None
 
 
 class FetchFailed(Exception):  # noqa: N818  # an outcome of the work
@@ -75,7 +81,11 @@ class FetchStore(Protocol):
     async def targets(self, claim: Claim) -> list[Target]: ...
 
     async def store_fetched(self, claim: Claim, content: FetchedContent) -> None:
-        """Pass the task on to PARSE, or end it when searches see this very content already. Raises ContentGone."""
+        """Pass the task on, or end it when searches see this very content already, and take an archive's members in with its job.
+
+        Raises:
+            ContentGone: an object is no longer there.
+        """
         ...
 
     async def fail(self, claim: Claim, failures: Sequence[Failure]) -> None: ...
@@ -97,10 +107,11 @@ class FetchStage:
 
     async def _take(self, claim: Claim, target: Target) -> None:
         try:
-            fetched = await self._fetch(target.url)
-            media_type = target.declared_media_type or fetched.media_type
-            source = SourceFile(target.name, fetched.content, media_type or None)
+            fetched = await self._fetch(target.header.url)
+            media_type = target.header.declared_media_type or fetched.media_type
+            source = SourceFile(target.header.name, fetched.content, media_type or None)
             kind = await until_there(claim, lambda: check(self._parser, source))
+            members = await self._keep_members(claim, target.header, source) if kind == ARCHIVE_TYPE else None
         except FetchFailed as failed:
             await self._fail(claim, target, failed.reason, failed.message)
         except AppError as error:
@@ -109,10 +120,20 @@ class FetchStage:
             await self._fail(claim, target, error.reason, error.message)
         else:
             digest = await asyncio.to_thread(lambda: hashlib.sha256(fetched.content).hexdigest())
-            await until_there(claim, lambda: self._content.put(claim.organisation_id, digest, fetched.content))
-            content = FetchedContent(target.task, digest, len(fetched.content), object_key(digest), media_type, kind)
+            if members is None:
+                await until_there(claim, lambda: self._content.put(claim.organisation_id, digest, fetched.content))
+            key = object_key(digest) if members is None else None
+            content = FetchedContent(target.task, digest, len(fetched.content), key, media_type, kind, members)
             await self._store.store_fetched(claim, content)
         claim.done([target.task.task_id])
+
+    async def _keep_members(self, claim: Claim, header: DocumentHeader, archive: SourceFile) -> tuple[Incoming, ...]:
+        """Put the files of an archive into the object store; of those with the same name the last counts."""
+        members: dict[str, Incoming] = {}
+        async for member, content in unpacked(self._parser, archive, header):
+            await until_there(claim, partial(self._content.put, claim.organisation_id, member.content_sha256, content))
+            members[member.identity] = member
+        return tuple(members.values())
 
     async def _fetch(self, url: str) -> Fetched:
         for attempt in range(FETCH_ATTEMPTS):

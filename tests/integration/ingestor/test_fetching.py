@@ -19,6 +19,7 @@ from lectern.ingestor.v1 import documents_pb2, jobs_pb2
 from shared.networks import Network
 from tests.integration.ingestor.dictionary_embedder import Indexes
 from tests.integration.ingestor.library import Library, ingestor_settings, open_library
+from tests.unit.ingestor.parsers.files import zipped
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 LOOPBACK = [ip_network("127.0.0.0/8")]
@@ -195,3 +196,41 @@ async def test_an_address_that_gives_nothing_fails_the_document_with_its_reason(
     private = await reaching.upload(url="http://10.0.0.1/")
     reasons["private"] = (await reaching.ended(private.job.job_id)).failures[0].reason
     assert reasons == {"/gone": "SOURCE_REFUSED", "/music": "UNSUPPORTED_TYPE", "private": "ADDRESS_REFUSED"}
+
+
+async def test_an_archive_behind_an_address_becomes_a_document_for_each_of_its_files_in_the_same_job(reaching: Library, site: Site) -> None:
+    library, files = reaching, {"a.txt": b"The crane.", "deep/b.md": b"# The ferry", "inner.zip": zipped({"x.txt": b"Never read."})}
+    site.answers["/post.zip"] = reply(zipped(files), "Content-Type: application/zip")
+    uploaded = await library.upload(url=site.url("/post.zip"), metadata={"team": "harbour"})
+    job = await library.ended(uploaded.job.job_id)
+    assert (job.total_count, [failure.reason for failure in job.failures]) == (4, ["UNSUPPORTED_TYPE"])
+    archive = await library.get(uploaded.document.document_id)
+    assert (archive.state, archive.type, archive.passage_count) == (documents_pb2.DOCUMENT_STATE_READY, "zip", 0)
+    url = site.url("/post.zip")
+    listed = await library.call(library.documents.ListDocuments, documents_pb2.ListDocumentsRequest(collection="library"))
+    documents = {document.name: document for document in listed.documents}
+    assert {(name, document.external_id, document.uri) for name, document in documents.items()} == {
+        ("post.zip", "", url),
+        *((name, f"{url}/{name}", url) for name in files),
+    }
+    assert documents["a.txt"].metadata["team"] == "harbour"
+    assert [passage.text for passage in await library.visible(documents["a.txt"].document_id)] == ["The crane."]
+
+    await library.delete(documents["a.txt"].document_id)
+    again = await library.upload(url=url)
+    assert (await library.ended(again.job.job_id)).embedded_count == 1, "the file that is not there any more, and no other"
+
+
+async def test_a_page_that_becomes_an_archive_goes_and_one_that_an_archive_becomes_comes(reaching: Library, site: Site) -> None:
+    async def send(body: bytes, *headers: str) -> tuple[list[str], list[str]]:
+        """The reasons for which the job failed, and the passages that the address has then."""
+        site.answers["/a"] = reply(body, *headers)
+        uploaded = await reaching.upload(url=site.url("/a"))
+        job = await reaching.ended(uploaded.job.job_id)
+        passages = await reaching.visible(uploaded.document.document_id)
+        return [failure.reason for failure in job.failures], [passage.text for passage in passages]
+
+    assert await send(b"<p>The page.</p>", "Content-Type: text/html") == ([], ["The page."])
+    assert await send(zipped({"a.txt": b"The crane."})) == ([], [])
+    assert await send(b"<p>Another page.</p>", "Content-Type: text/html") == ([], ["Another page."])
+    assert await send(zipped({})) == (["EMPTY_FILE"], ["Another page."])
