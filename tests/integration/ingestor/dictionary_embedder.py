@@ -185,6 +185,9 @@ class IndexServicer(index_pb2_grpc.IndexServiceServicer):
     async def Search(self, request: index_pb2.SearchRequest, context: Context) -> index_pb2.SearchResponse:
         raise NotImplementedError
 
+    async def LocateTerms(self, request: index_pb2.LocateTermsRequest, context: Context) -> index_pb2.LocateTermsResponse:
+        raise NotImplementedError
+
     async def GetIndexStatistics(
         self, request: index_pb2.GetIndexStatisticsRequest, context: Context
     ) -> index_pb2.GetIndexStatisticsResponse:
