@@ -16,6 +16,18 @@ def collection_exists(name: str) -> AppError:
     )
 
 
+def unknown_filter_field(field: str, nearest: str) -> AppError:
+    return invalid_argument("UNKNOWN_FILTER_FIELD", f"There is no filter field {field!r}; the nearest is {nearest!r}.", field="filter")
+
+
+def wrong_filter_value(field: str, expected: str) -> AppError:
+    return invalid_argument("WRONG_FILTER_VALUE", f"{field!r} can only be compared with {expected}.", field="filter")
+
+
+def malformed_filter(message: str) -> AppError:
+    return invalid_argument("MALFORMED_FILTER", message, field="filter")
+
+
 def job_not_cancellable() -> AppError:
     return AppError(
         "JOB_NOT_CANCELLABLE",

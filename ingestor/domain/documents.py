@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from ingestor.domain.document_filters import Filter
 from ingestor.domain.ids import new_id
 from ingestor.domain.metadata import Metadata, check_metadata
 from shared.errors import invalid_argument
@@ -96,6 +98,10 @@ class DocumentStore(Protocol):
         self, organisation_id: str, collection_id: str, *, state: DocumentState | None, after: DocumentPosition | None, limit: int
     ) -> list[Document]: ...
 
+    async def filtered(
+        self, organisation_id: str, condition: Filter | None, *, collection_ids: Sequence[str], after: DocumentPosition | None, limit: int
+    ) -> list[Document]: ...
+
     async def change(self, organisation_id: str, document_id: str, *, name: str | None, metadata: Metadata | None) -> Document:
         """Store new values at once, and queue what brings new metadata to the index."""
         ...
@@ -129,6 +135,20 @@ class Documents:
     ) -> list[Document]:
         """Up to ``limit`` documents of the collection, oldest first, after the position ``after``."""
         return await self._store.page(organisation_id, collection_id, state=state, after=after, limit=limit)
+
+    async def filtered(
+        self, organisation_id: str, condition: Filter | None, *, collection_ids: Sequence[str], after: DocumentPosition | None, limit: int
+    ) -> list[Document]:
+        """Up to ``limit`` documents that satisfy ``condition``, oldest first, after the position ``after``; in any state.
+
+        Args:
+            organisation_id: whose documents.
+            condition: None: every document satisfies it.
+            collection_ids: only of these collections; empty: of all.
+            after: None: from the first.
+            limit: at most so many.
+        """
+        return await self._store.filtered(organisation_id, condition, collection_ids=collection_ids, after=after, limit=limit)
 
     async def change(self, organisation_id: str, document_id: str, *, name: str | None, metadata: Metadata | None) -> Document:
         if name is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,10 +11,11 @@ import grpc
 from ingestor import errors
 from ingestor.convert import from_document_state, from_entry, from_header, from_metadata, to_document, to_job, to_receipt
 from ingestor.domain.collections import Collections
-from ingestor.domain.documents import DocumentPosition, Documents
+from ingestor.domain.documents import Document, DocumentPosition, Documents
 from ingestor.domain.incoming import TextEntry
 from ingestor.domain.intake import Intake
 from ingestor.domain.jobs import Jobs
+from ingestor.filter_messages import to_filter
 from ingestor.servicers.pages import fitting
 from lectern.ingestor.v1 import documents_pb2, documents_pb2_grpc
 from shared.caller import current_caller
@@ -70,13 +71,36 @@ class DocumentServicer(documents_pb2_grpc.DocumentServiceServicer):
         found = await self._documents.page(
             organisation_id, collection_id, state=from_document_state(request.state), after=after, limit=size + 1
         )
+        messages, token = self._page(query, found, size)
+        return documents_pb2.ListDocumentsResponse(documents=messages, next_page_token=token)
+
+    async def FilterDocuments(
+        self, request: documents_pb2.FilterDocumentsRequest, context: Context
+    ) -> documents_pb2.FilterDocumentsResponse:
+        organisation_id, size = current_caller().organisation_id, page_size(request.page_size)
+        condition = to_filter(request.filter) if request.HasField("filter") else None
+        query = {
+            "list": "filtered documents",
+            "organisation": organisation_id,
+            "collections": "\n".join(request.collection_ids),
+            "filter": request.filter.SerializeToString(deterministic=True).hex(),
+        }
+        position = self._page_tokens.decode(query, request.page_token)
+        after = DocumentPosition(datetime.fromisoformat(position[0]), position[1]) if position else None
+        found = await self._documents.filtered(
+            organisation_id, condition, collection_ids=request.collection_ids, after=after, limit=size + 1
+        )
+        messages, token = self._page(query, found, size)
+        return documents_pb2.FilterDocumentsResponse(documents=messages, next_page_token=token)
+
+    def _page(self, query: Mapping[str, str], found: Sequence[Document], size: int) -> tuple[list[documents_pb2.Document], str]:
+        """As many of ``found`` as fit, and the token for what follows them."""
         messages = [to_document(document) for document in found]
         count = fitting(messages, size)
-        token = ""
-        if count < len(found):
-            last = found[count - 1]
-            token = self._page_tokens.encode(query, (last.create_time.isoformat(), last.document_id))
-        return documents_pb2.ListDocumentsResponse(documents=messages[:count], next_page_token=token)
+        if count == len(found):
+            return messages, ""
+        last = found[count - 1]
+        return messages[:count], self._page_tokens.encode(query, (last.create_time.isoformat(), last.document_id))
 
     async def UpdateDocument(self, request: documents_pb2.UpdateDocumentRequest, context: Context) -> documents_pb2.UpdateDocumentResponse:
         document = await self._documents.change(

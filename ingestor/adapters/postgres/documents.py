@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ingestor.adapters.postgres.database import Connection, Database
+from ingestor.adapters.postgres.document_filters import condition as sql_condition
 from ingestor.adapters.postgres.generations import lock_documents, refresh_attributes
 from ingestor.adapters.postgres.purges import queue_purge
+from ingestor.domain.document_filters import Filter
 from ingestor.domain.documents import DeletionReceipt, Document, DocumentPosition, DocumentState, Page
 from ingestor.domain.metadata import Metadata
 from ingestor.errors import pages_too_large
@@ -15,11 +18,11 @@ from shared.errors import not_found
 # Well below what one message may hold.
 MAX_PAGES_BYTES = 12 * 1024 * 1024
 
-SELECT = """
-SELECT document_id, collection_id, external_id, name, uri, metadata, state, reason, message, size_bytes, content_sha256, visible_generation,
-    type, title, author, language, page_count, passage_count, indexed_time, create_time, update_time
-FROM library.document WHERE organisation_id = $1 AND deleted_time IS NULL
+_COLUMNS = """
+    d.document_id, d.collection_id, d.external_id, d.name, d.uri, d.metadata, d.state, d.reason, d.message, d.size_bytes, d.content_sha256,
+    d.visible_generation, d.type, d.title, d.author, d.language, d.page_count, d.passage_count, d.indexed_time, d.create_time, d.update_time
 """
+SELECT = f"SELECT {_COLUMNS} FROM library.document d WHERE organisation_id = $1 AND deleted_time IS NULL"
 SELECT_ONE = SELECT + " AND document_id = $2"
 SELECT_PAGE = (
     SELECT
@@ -29,6 +32,14 @@ SELECT_PAGE = (
     ORDER BY create_time, document_id LIMIT $6
     """
 )
+SELECT_FILTERED = f"""
+SELECT {_COLUMNS}
+FROM library.document d
+    JOIN library.collection c ON c.collection_id = d.collection_id AND c.deleted_time IS NULL
+    LEFT JOIN library.document_generation g ON g.document_id = d.document_id AND g.generation = d.visible_generation
+WHERE d.organisation_id = $1 AND d.deleted_time IS NULL AND (cardinality($2::text[]) = 0 OR d.collection_id = ANY($2))
+    AND ($3::timestamptz IS NULL OR (d.create_time, d.document_id) > ($3, $4))
+"""
 PAGES_SIZE = """
 SELECT coalesce(sum(octet_length(p.text)), 0) FROM library.page p JOIN library.document d USING (document_id)
 WHERE d.organisation_id = $1 AND d.document_id = $2 AND d.deleted_time IS NULL AND p.generation = d.visible_generation
@@ -76,6 +87,17 @@ class PostgresDocuments:
         position = (after.create_time, after.document_id) if after else (None, None)
         async with self._database.connection() as connection:
             rows = await connection.fetch(SELECT_PAGE, organisation_id, collection_id, state, *position, limit)
+        return [_document(row) for row in rows]
+
+    async def filtered(
+        self, organisation_id: str, condition: Filter | None, *, collection_ids: Sequence[str], after: DocumentPosition | None, limit: int
+    ) -> list[Document]:
+        position = (after.create_time, after.document_id) if after else (None, None)
+        parameters: list[Any] = [organisation_id, list(collection_ids), *position, limit]
+        satisfied = "" if condition is None else f"AND {sql_condition(condition, parameters)}"
+        statement = f"{SELECT_FILTERED} {satisfied} ORDER BY d.create_time, d.document_id LIMIT $5"
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(statement, *parameters)
         return [_document(row) for row in rows]
 
     async def change(self, organisation_id: str, document_id: str, *, name: str | None, metadata: Metadata | None) -> Document:

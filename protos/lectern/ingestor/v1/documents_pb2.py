@@ -24,60 +24,65 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from lectern.filter.v1 import filter_pb2 as lectern_dot_filter_dot_v1_dot_filter__pb2
 from lectern.ingestor.v1 import jobs_pb2 as lectern_dot_ingestor_dot_v1_dot_jobs__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#lectern/ingestor/v1/documents.proto\x12\x13lectern.ingestor.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1electern/ingestor/v1/jobs.proto\"\xd5\x04\n\x08\x44ocument\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\x15\n\rcollection_id\x18\x02 \x01(\t\x12\x13\n\x0b\x65xternal_id\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x0c\n\x04type\x18\x05 \x01(\t\x12\x0b\n\x03uri\x18\x06 \x01(\t\x12)\n\x08metadata\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x31\n\x05state\x18\x08 \x01(\x0e\x32\".lectern.ingestor.v1.DocumentState\x12\x0e\n\x06reason\x18\t \x01(\t\x12\x0f\n\x07message\x18\n \x01(\t\x12\x12\n\nsize_bytes\x18\x0b \x01(\x04\x12\x16\n\x0e\x63ontent_sha256\x18\x0c \x01(\t\x12\x12\n\npage_count\x18\r \x01(\r\x12\x15\n\rpassage_count\x18\x0e \x01(\r\x12\x1a\n\x12visible_generation\x18\x0f \x01(\x03\x12\x0e\n\x06\x61uthor\x18\x10 \x01(\t\x12\x10\n\x08language\x18\x11 \x01(\t\x12/\n\x0b\x63reate_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0cindexed_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x05pages\x18\x15 \x03(\x0b\x32\x19.lectern.ingestor.v1.Page\x12\r\n\x05title\x18\x16 \x01(\t\"$\n\x04Page\x12\x0e\n\x06number\x18\x01 \x01(\r\x12\x0c\n\x04text\x18\x02 \x01(\t\"\xa9\x01\n\x0e\x44ocumentHeader\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x13\n\x0b\x65xternal_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12)\n\x08metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x1b\n\x13\x64\x65\x63lared_media_type\x18\x05 \x01(\t\x12\x0b\n\x03url\x18\x06 \x01(\t\x12\x0b\n\x03uri\x18\x07 \x01(\t\"u\n\x15UploadDocumentRequest\x12\x35\n\x06header\x18\x01 \x01(\x0b\x32#.lectern.ingestor.v1.DocumentHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x12\x0c\n\x04last\x18\x03 \x01(\x08\x42\x06\n\x04part\"\x83\x01\n\x16UploadDocumentResponse\x12/\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x1d.lectern.ingestor.v1.Document\x12%\n\x03job\x18\x02 \x01(\x0b\x32\x18.lectern.ingestor.v1.Job\x12\x11\n\tunchanged\x18\x03 \x01(\x08\"!\n\x0b\x42\x61tchHeader\x12\x12\n\ncollection\x18\x01 \x01(\t\"h\n\nBatchEntry\x12\x13\n\x0b\x65xternal_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12)\n\x08metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\"@\n\x0c\x42\x61tchEntries\x12\x30\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1f.lectern.ingestor.v1.BatchEntry\"\x9d\x01\n\x1b\x42\x61tchCreateDocumentsRequest\x12\x32\n\x06header\x18\x01 \x01(\x0b\x32 .lectern.ingestor.v1.BatchHeaderH\x00\x12\x34\n\x07\x65ntries\x18\x02 \x01(\x0b\x32!.lectern.ingestor.v1.BatchEntriesH\x00\x12\x0c\n\x04last\x18\x03 \x01(\x08\x42\x06\n\x04part\"^\n\x1c\x42\x61tchCreateDocumentsResponse\x12%\n\x03job\x18\x01 \x01(\x0b\x32\x18.lectern.ingestor.v1.Job\x12\x17\n\x0funchanged_count\x18\x02 \x01(\x04\"@\n\x12GetDocumentRequest\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\x15\n\rinclude_pages\x18\x02 \x01(\x08\"F\n\x13GetDocumentResponse\x12/\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x1d.lectern.ingestor.v1.Document\"\x84\x01\n\x14ListDocumentsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x31\n\x05state\x18\x04 \x01(\x0e\x32\".lectern.ingestor.v1.DocumentState\"b\n\x15ListDocumentsResponse\x12\x30\n\tdocuments\x18\x01 \x03(\x0b\x32\x1d.lectern.ingestor.v1.Document\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"s\n\x15UpdateDocumentRequest\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\x11\n\x04name\x18\x02 \x01(\tH\x00\x88\x01\x01\x12)\n\x08metadata\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructB\x07\n\x05_name\"I\n\x16UpdateDocumentResponse\x12/\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x1d.lectern.ingestor.v1.Document\",\n\x15\x44\x65leteDocumentRequest\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\"O\n\x16\x44\x65leteDocumentResponse\x12\x35\n\x07receipt\x18\x01 \x01(\x0b\x32$.lectern.ingestor.v1.DeletionReceipt\"\xe2\x01\n\x0f\x44\x65letionReceipt\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x30\n\x0c\x64\x65leted_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x37\n\x13purge_verified_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rpassage_count\x18\x05 \x01(\x04\x12\x14\n\x0cvector_count\x18\x06 \x01(\x04\x12\x12\n\nfile_count\x18\x07 \x01(\x04\"0\n\x19GetDeletionReceiptRequest\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\"S\n\x1aGetDeletionReceiptResponse\x12\x35\n\x07receipt\x18\x01 \x01(\x0b\x32$.lectern.ingestor.v1.DeletionReceipt*\xc1\x01\n\rDocumentState\x12\x1e\n\x1a\x44OCUMENT_STATE_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x44OCUMENT_STATE_PROCESSING\x10\x01\x12\x18\n\x14\x44OCUMENT_STATE_READY\x10\x02\x12\x19\n\x15\x44OCUMENT_STATE_FAILED\x10\x03\x12\x1e\n\x1a\x44OCUMENT_STATE_QUARANTINED\x10\x04\x12\x1c\n\x18\x44OCUMENT_STATE_CANCELLED\x10\x05\x32\x94\x06\n\x0f\x44ocumentService\x12k\n\x0eUploadDocument\x12*.lectern.ingestor.v1.UploadDocumentRequest\x1a+.lectern.ingestor.v1.UploadDocumentResponse(\x01\x12}\n\x14\x42\x61tchCreateDocuments\x12\x30.lectern.ingestor.v1.BatchCreateDocumentsRequest\x1a\x31.lectern.ingestor.v1.BatchCreateDocumentsResponse(\x01\x12`\n\x0bGetDocument\x12\'.lectern.ingestor.v1.GetDocumentRequest\x1a(.lectern.ingestor.v1.GetDocumentResponse\x12\x66\n\rListDocuments\x12).lectern.ingestor.v1.ListDocumentsRequest\x1a*.lectern.ingestor.v1.ListDocumentsResponse\x12i\n\x0eUpdateDocument\x12*.lectern.ingestor.v1.UpdateDocumentRequest\x1a+.lectern.ingestor.v1.UpdateDocumentResponse\x12i\n\x0e\x44\x65leteDocument\x12*.lectern.ingestor.v1.DeleteDocumentRequest\x1a+.lectern.ingestor.v1.DeleteDocumentResponse\x12u\n\x12GetDeletionReceipt\x12..lectern.ingestor.v1.GetDeletionReceiptRequest\x1a/.lectern.ingestor.v1.GetDeletionReceiptResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#lectern/ingestor/v1/documents.proto\x12\x13lectern.ingestor.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1electern/filter/v1/filter.proto\x1a\x1electern/ingestor/v1/jobs.proto\"\xd5\x04\n\x08\x44ocument\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\x15\n\rcollection_id\x18\x02 \x01(\t\x12\x13\n\x0b\x65xternal_id\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x0c\n\x04type\x18\x05 \x01(\t\x12\x0b\n\x03uri\x18\x06 \x01(\t\x12)\n\x08metadata\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x31\n\x05state\x18\x08 \x01(\x0e\x32\".lectern.ingestor.v1.DocumentState\x12\x0e\n\x06reason\x18\t \x01(\t\x12\x0f\n\x07message\x18\n \x01(\t\x12\x12\n\nsize_bytes\x18\x0b \x01(\x04\x12\x16\n\x0e\x63ontent_sha256\x18\x0c \x01(\t\x12\x12\n\npage_count\x18\r \x01(\r\x12\x15\n\rpassage_count\x18\x0e \x01(\r\x12\x1a\n\x12visible_generation\x18\x0f \x01(\x03\x12\x0e\n\x06\x61uthor\x18\x10 \x01(\t\x12\x10\n\x08language\x18\x11 \x01(\t\x12/\n\x0b\x63reate_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0cindexed_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x05pages\x18\x15 \x03(\x0b\x32\x19.lectern.ingestor.v1.Page\x12\r\n\x05title\x18\x16 \x01(\t\"$\n\x04Page\x12\x0e\n\x06number\x18\x01 \x01(\r\x12\x0c\n\x04text\x18\x02 \x01(\t\"\xa9\x01\n\x0e\x44ocumentHeader\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x13\n\x0b\x65xternal_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12)\n\x08metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x1b\n\x13\x64\x65\x63lared_media_type\x18\x05 \x01(\t\x12\x0b\n\x03url\x18\x06 \x01(\t\x12\x0b\n\x03uri\x18\x07 \x01(\t\"u\n\x15UploadDocumentRequest\x12\x35\n\x06header\x18\x01 \x01(\x0b\x32#.lectern.ingestor.v1.DocumentHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x12\x0c\n\x04last\x18\x03 \x01(\x08\x42\x06\n\x04part\"\x83\x01\n\x16UploadDocumentResponse\x12/\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x1d.lectern.ingestor.v1.Document\x12%\n\x03job\x18\x02 \x01(\x0b\x32\x18.lectern.ingestor.v1.Job\x12\x11\n\tunchanged\x18\x03 \x01(\x08\"!\n\x0b\x42\x61tchHeader\x12\x12\n\ncollection\x18\x01 \x01(\t\"h\n\nBatchEntry\x12\x13\n\x0b\x65xternal_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12)\n\x08metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\"@\n\x0c\x42\x61tchEntries\x12\x30\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1f.lectern.ingestor.v1.BatchEntry\"\x9d\x01\n\x1b\x42\x61tchCreateDocumentsRequest\x12\x32\n\x06header\x18\x01 \x01(\x0b\x32 .lectern.ingestor.v1.BatchHeaderH\x00\x12\x34\n\x07\x65ntries\x18\x02 \x01(\x0b\x32!.lectern.ingestor.v1.BatchEntriesH\x00\x12\x0c\n\x04last\x18\x03 \x01(\x08\x42\x06\n\x04part\"^\n\x1c\x42\x61tchCreateDocumentsResponse\x12%\n\x03job\x18\x01 \x01(\x0b\x32\x18.lectern.ingestor.v1.Job\x12\x17\n\x0funchanged_count\x18\x02 \x01(\x04\"@\n\x12GetDocumentRequest\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\x15\n\rinclude_pages\x18\x02 \x01(\x08\"F\n\x13GetDocumentResponse\x12/\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x1d.lectern.ingestor.v1.Document\"\x84\x01\n\x14ListDocumentsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x31\n\x05state\x18\x04 \x01(\x0e\x32\".lectern.ingestor.v1.DocumentState\"b\n\x15ListDocumentsResponse\x12\x30\n\tdocuments\x18\x01 \x03(\x0b\x32\x1d.lectern.ingestor.v1.Document\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x82\x01\n\x16\x46ilterDocumentsRequest\x12)\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x19.lectern.filter.v1.Filter\x12\x16\n\x0e\x63ollection_ids\x18\x02 \x03(\t\x12\x11\n\tpage_size\x18\x03 \x01(\r\x12\x12\n\npage_token\x18\x04 \x01(\t\"d\n\x17\x46ilterDocumentsResponse\x12\x30\n\tdocuments\x18\x01 \x03(\x0b\x32\x1d.lectern.ingestor.v1.Document\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"s\n\x15UpdateDocumentRequest\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\x11\n\x04name\x18\x02 \x01(\tH\x00\x88\x01\x01\x12)\n\x08metadata\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructB\x07\n\x05_name\"I\n\x16UpdateDocumentResponse\x12/\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x1d.lectern.ingestor.v1.Document\",\n\x15\x44\x65leteDocumentRequest\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\"O\n\x16\x44\x65leteDocumentResponse\x12\x35\n\x07receipt\x18\x01 \x01(\x0b\x32$.lectern.ingestor.v1.DeletionReceipt\"\xe2\x01\n\x0f\x44\x65letionReceipt\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x30\n\x0c\x64\x65leted_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x37\n\x13purge_verified_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rpassage_count\x18\x05 \x01(\x04\x12\x14\n\x0cvector_count\x18\x06 \x01(\x04\x12\x12\n\nfile_count\x18\x07 \x01(\x04\"0\n\x19GetDeletionReceiptRequest\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\"S\n\x1aGetDeletionReceiptResponse\x12\x35\n\x07receipt\x18\x01 \x01(\x0b\x32$.lectern.ingestor.v1.DeletionReceipt*\xc1\x01\n\rDocumentState\x12\x1e\n\x1a\x44OCUMENT_STATE_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x44OCUMENT_STATE_PROCESSING\x10\x01\x12\x18\n\x14\x44OCUMENT_STATE_READY\x10\x02\x12\x19\n\x15\x44OCUMENT_STATE_FAILED\x10\x03\x12\x1e\n\x1a\x44OCUMENT_STATE_QUARANTINED\x10\x04\x12\x1c\n\x18\x44OCUMENT_STATE_CANCELLED\x10\x05\x32\x82\x07\n\x0f\x44ocumentService\x12k\n\x0eUploadDocument\x12*.lectern.ingestor.v1.UploadDocumentRequest\x1a+.lectern.ingestor.v1.UploadDocumentResponse(\x01\x12}\n\x14\x42\x61tchCreateDocuments\x12\x30.lectern.ingestor.v1.BatchCreateDocumentsRequest\x1a\x31.lectern.ingestor.v1.BatchCreateDocumentsResponse(\x01\x12`\n\x0bGetDocument\x12\'.lectern.ingestor.v1.GetDocumentRequest\x1a(.lectern.ingestor.v1.GetDocumentResponse\x12\x66\n\rListDocuments\x12).lectern.ingestor.v1.ListDocumentsRequest\x1a*.lectern.ingestor.v1.ListDocumentsResponse\x12l\n\x0f\x46ilterDocuments\x12+.lectern.ingestor.v1.FilterDocumentsRequest\x1a,.lectern.ingestor.v1.FilterDocumentsResponse\x12i\n\x0eUpdateDocument\x12*.lectern.ingestor.v1.UpdateDocumentRequest\x1a+.lectern.ingestor.v1.UpdateDocumentResponse\x12i\n\x0e\x44\x65leteDocument\x12*.lectern.ingestor.v1.DeleteDocumentRequest\x1a+.lectern.ingestor.v1.DeleteDocumentResponse\x12u\n\x12GetDeletionReceipt\x12..lectern.ingestor.v1.GetDeletionReceiptRequest\x1a/.lectern.ingestor.v1.GetDeletionReceiptResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'lectern.ingestor.v1.documents_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DOCUMENTSTATE']._serialized_start=2738
-  _globals['_DOCUMENTSTATE']._serialized_end=2931
-  _globals['_DOCUMENT']._serialized_start=156
-  _globals['_DOCUMENT']._serialized_end=753
-  _globals['_PAGE']._serialized_start=755
-  _globals['_PAGE']._serialized_end=791
-  _globals['_DOCUMENTHEADER']._serialized_start=794
-  _globals['_DOCUMENTHEADER']._serialized_end=963
-  _globals['_UPLOADDOCUMENTREQUEST']._serialized_start=965
-  _globals['_UPLOADDOCUMENTREQUEST']._serialized_end=1082
-  _globals['_UPLOADDOCUMENTRESPONSE']._serialized_start=1085
-  _globals['_UPLOADDOCUMENTRESPONSE']._serialized_end=1216
-  _globals['_BATCHHEADER']._serialized_start=1218
-  _globals['_BATCHHEADER']._serialized_end=1251
-  _globals['_BATCHENTRY']._serialized_start=1253
-  _globals['_BATCHENTRY']._serialized_end=1357
-  _globals['_BATCHENTRIES']._serialized_start=1359
-  _globals['_BATCHENTRIES']._serialized_end=1423
-  _globals['_BATCHCREATEDOCUMENTSREQUEST']._serialized_start=1426
-  _globals['_BATCHCREATEDOCUMENTSREQUEST']._serialized_end=1583
-  _globals['_BATCHCREATEDOCUMENTSRESPONSE']._serialized_start=1585
-  _globals['_BATCHCREATEDOCUMENTSRESPONSE']._serialized_end=1679
-  _globals['_GETDOCUMENTREQUEST']._serialized_start=1681
-  _globals['_GETDOCUMENTREQUEST']._serialized_end=1745
-  _globals['_GETDOCUMENTRESPONSE']._serialized_start=1747
-  _globals['_GETDOCUMENTRESPONSE']._serialized_end=1817
-  _globals['_LISTDOCUMENTSREQUEST']._serialized_start=1820
-  _globals['_LISTDOCUMENTSREQUEST']._serialized_end=1952
-  _globals['_LISTDOCUMENTSRESPONSE']._serialized_start=1954
-  _globals['_LISTDOCUMENTSRESPONSE']._serialized_end=2052
-  _globals['_UPDATEDOCUMENTREQUEST']._serialized_start=2054
-  _globals['_UPDATEDOCUMENTREQUEST']._serialized_end=2169
-  _globals['_UPDATEDOCUMENTRESPONSE']._serialized_start=2171
-  _globals['_UPDATEDOCUMENTRESPONSE']._serialized_end=2244
-  _globals['_DELETEDOCUMENTREQUEST']._serialized_start=2246
-  _globals['_DELETEDOCUMENTREQUEST']._serialized_end=2290
-  _globals['_DELETEDOCUMENTRESPONSE']._serialized_start=2292
-  _globals['_DELETEDOCUMENTRESPONSE']._serialized_end=2371
-  _globals['_DELETIONRECEIPT']._serialized_start=2374
-  _globals['_DELETIONRECEIPT']._serialized_end=2600
-  _globals['_GETDELETIONRECEIPTREQUEST']._serialized_start=2602
-  _globals['_GETDELETIONRECEIPTREQUEST']._serialized_end=2650
-  _globals['_GETDELETIONRECEIPTRESPONSE']._serialized_start=2652
-  _globals['_GETDELETIONRECEIPTRESPONSE']._serialized_end=2735
-  _globals['_DOCUMENTSERVICE']._serialized_start=2934
-  _globals['_DOCUMENTSERVICE']._serialized_end=3722
+  _globals['_DOCUMENTSTATE']._serialized_start=3005
+  _globals['_DOCUMENTSTATE']._serialized_end=3198
+  _globals['_DOCUMENT']._serialized_start=188
+  _globals['_DOCUMENT']._serialized_end=785
+  _globals['_PAGE']._serialized_start=787
+  _globals['_PAGE']._serialized_end=823
+  _globals['_DOCUMENTHEADER']._serialized_start=826
+  _globals['_DOCUMENTHEADER']._serialized_end=995
+  _globals['_UPLOADDOCUMENTREQUEST']._serialized_start=997
+  _globals['_UPLOADDOCUMENTREQUEST']._serialized_end=1114
+  _globals['_UPLOADDOCUMENTRESPONSE']._serialized_start=1117
+  _globals['_UPLOADDOCUMENTRESPONSE']._serialized_end=1248
+  _globals['_BATCHHEADER']._serialized_start=1250
+  _globals['_BATCHHEADER']._serialized_end=1283
+  _globals['_BATCHENTRY']._serialized_start=1285
+  _globals['_BATCHENTRY']._serialized_end=1389
+  _globals['_BATCHENTRIES']._serialized_start=1391
+  _globals['_BATCHENTRIES']._serialized_end=1455
+  _globals['_BATCHCREATEDOCUMENTSREQUEST']._serialized_start=1458
+  _globals['_BATCHCREATEDOCUMENTSREQUEST']._serialized_end=1615
+  _globals['_BATCHCREATEDOCUMENTSRESPONSE']._serialized_start=1617
+  _globals['_BATCHCREATEDOCUMENTSRESPONSE']._serialized_end=1711
+  _globals['_GETDOCUMENTREQUEST']._serialized_start=1713
+  _globals['_GETDOCUMENTREQUEST']._serialized_end=1777
+  _globals['_GETDOCUMENTRESPONSE']._serialized_start=1779
+  _globals['_GETDOCUMENTRESPONSE']._serialized_end=1849
+  _globals['_LISTDOCUMENTSREQUEST']._serialized_start=1852
+  _globals['_LISTDOCUMENTSREQUEST']._serialized_end=1984
+  _globals['_LISTDOCUMENTSRESPONSE']._serialized_start=1986
+  _globals['_LISTDOCUMENTSRESPONSE']._serialized_end=2084
+  _globals['_FILTERDOCUMENTSREQUEST']._serialized_start=2087
+  _globals['_FILTERDOCUMENTSREQUEST']._serialized_end=2217
+  _globals['_FILTERDOCUMENTSRESPONSE']._serialized_start=2219
+  _globals['_FILTERDOCUMENTSRESPONSE']._serialized_end=2319
+  _globals['_UPDATEDOCUMENTREQUEST']._serialized_start=2321
+  _globals['_UPDATEDOCUMENTREQUEST']._serialized_end=2436
+  _globals['_UPDATEDOCUMENTRESPONSE']._serialized_start=2438
+  _globals['_UPDATEDOCUMENTRESPONSE']._serialized_end=2511
+  _globals['_DELETEDOCUMENTREQUEST']._serialized_start=2513
+  _globals['_DELETEDOCUMENTREQUEST']._serialized_end=2557
+  _globals['_DELETEDOCUMENTRESPONSE']._serialized_start=2559
+  _globals['_DELETEDOCUMENTRESPONSE']._serialized_end=2638
+  _globals['_DELETIONRECEIPT']._serialized_start=2641
+  _globals['_DELETIONRECEIPT']._serialized_end=2867
+  _globals['_GETDELETIONRECEIPTREQUEST']._serialized_start=2869
+  _globals['_GETDELETIONRECEIPTREQUEST']._serialized_end=2917
+  _globals['_GETDELETIONRECEIPTRESPONSE']._serialized_start=2919
+  _globals['_GETDELETIONRECEIPTRESPONSE']._serialized_end=3002
+  _globals['_DOCUMENTSERVICE']._serialized_start=3201
+  _globals['_DOCUMENTSERVICE']._serialized_end=4099
 # @@protoc_insertion_point(module_scope)

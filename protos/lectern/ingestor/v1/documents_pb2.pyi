@@ -10,6 +10,7 @@ from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from lectern.filter.v1 import filter_pb2 as _filter_pb2
 from lectern.ingestor.v1 import jobs_pb2 as _jobs_pb2
 import builtins as _builtins
 import sys
@@ -575,6 +576,74 @@ class ListDocumentsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListDocumentsResponse: _TypeAlias = ListDocumentsResponse  # noqa: Y015
+
+@_typing.final
+class FilterDocumentsRequest(_message.Message):
+    """Request of `FilterDocuments`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    COLLECTION_IDS_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Between 1 and 1,000; 0: 50."""
+    page_token: _builtins.str
+    """From the last response to the same request; empty: from the beginning."""
+    @_builtins.property
+    def filter(self) -> _filter_pb2.Filter:
+        """What the documents satisfy; absent: all do. Fields: `document_id`, `collection_id`, `connection_id`, `type`, `author`, `language`,
+        `create_time`, `update_time`, `outdated`, `metadata.<key>` and, of the document's collection, `collection_metadata.<key>`.
+        """
+
+    @_builtins.property
+    def collection_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only documents of these collections; empty: of every collection of the organisation."""
+
+    def __init__(
+        self,
+        *,
+        filter: _filter_pb2.Filter | None = ...,
+        collection_ids: _abc.Iterable[_builtins.str] | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection_ids", b"collection_ids", "filter", b"filter", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FilterDocumentsRequest: _TypeAlias = FilterDocumentsRequest  # noqa: Y015
+
+@_typing.final
+class FilterDocumentsResponse(_message.Message):
+    """Response of `FilterDocuments`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty: that was the last page."""
+    @_builtins.property
+    def documents(self) -> _containers.RepeatedCompositeFieldContainer[Global___Document]:
+        """Oldest first."""
+
+    def __init__(
+        self,
+        *,
+        documents: _abc.Iterable[Global___Document] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FilterDocumentsResponse: _TypeAlias = FilterDocumentsResponse  # noqa: Y015
 
 @_typing.final
 class UpdateDocumentRequest(_message.Message):

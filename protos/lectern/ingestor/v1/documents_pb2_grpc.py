@@ -56,6 +56,11 @@ class DocumentServiceStub:
                 request_serializer=lectern_dot_ingestor_dot_v1_dot_documents__pb2.ListDocumentsRequest.SerializeToString,
                 response_deserializer=lectern_dot_ingestor_dot_v1_dot_documents__pb2.ListDocumentsResponse.FromString,
                 _registered_method=True)
+        self.FilterDocuments = channel.unary_unary(
+                '/lectern.ingestor.v1.DocumentService/FilterDocuments',
+                request_serializer=lectern_dot_ingestor_dot_v1_dot_documents__pb2.FilterDocumentsRequest.SerializeToString,
+                response_deserializer=lectern_dot_ingestor_dot_v1_dot_documents__pb2.FilterDocumentsResponse.FromString,
+                _registered_method=True)
         self.UpdateDocument = channel.unary_unary(
                 '/lectern.ingestor.v1.DocumentService/UpdateDocument',
                 request_serializer=lectern_dot_ingestor_dot_v1_dot_documents__pb2.UpdateDocumentRequest.SerializeToString,
@@ -106,6 +111,13 @@ class DocumentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FilterDocuments(self, request, context):
+        """Finds documents that satisfy a filter, without vectors; oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def UpdateDocument(self, request, context):
         """Changes a document's name or metadata. Costs no embedding work.
         """
@@ -149,6 +161,11 @@ def add_DocumentServiceServicer_to_server(servicer, server):
                     servicer.ListDocuments,
                     request_deserializer=lectern_dot_ingestor_dot_v1_dot_documents__pb2.ListDocumentsRequest.FromString,
                     response_serializer=lectern_dot_ingestor_dot_v1_dot_documents__pb2.ListDocumentsResponse.SerializeToString,
+            ),
+            'FilterDocuments': grpc.unary_unary_rpc_method_handler(
+                    servicer.FilterDocuments,
+                    request_deserializer=lectern_dot_ingestor_dot_v1_dot_documents__pb2.FilterDocumentsRequest.FromString,
+                    response_serializer=lectern_dot_ingestor_dot_v1_dot_documents__pb2.FilterDocumentsResponse.SerializeToString,
             ),
             'UpdateDocument': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateDocument,
@@ -276,6 +293,33 @@ class DocumentService:
             '/lectern.ingestor.v1.DocumentService/ListDocuments',
             lectern_dot_ingestor_dot_v1_dot_documents__pb2.ListDocumentsRequest.SerializeToString,
             lectern_dot_ingestor_dot_v1_dot_documents__pb2.ListDocumentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FilterDocuments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lectern.ingestor.v1.DocumentService/FilterDocuments',
+            lectern_dot_ingestor_dot_v1_dot_documents__pb2.FilterDocumentsRequest.SerializeToString,
+            lectern_dot_ingestor_dot_v1_dot_documents__pb2.FilterDocumentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

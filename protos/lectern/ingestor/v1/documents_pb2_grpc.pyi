@@ -43,6 +43,8 @@ class DocumentServiceStub:
     """Returns one document."""
     ListDocuments: _grpc.UnaryUnaryMultiCallable[_documents_pb2.ListDocumentsRequest, _documents_pb2.ListDocumentsResponse]
     """Lists a collection's documents, oldest first."""
+    FilterDocuments: _grpc.UnaryUnaryMultiCallable[_documents_pb2.FilterDocumentsRequest, _documents_pb2.FilterDocumentsResponse]
+    """Finds documents that satisfy a filter, without vectors; oldest first."""
     UpdateDocument: _grpc.UnaryUnaryMultiCallable[_documents_pb2.UpdateDocumentRequest, _documents_pb2.UpdateDocumentResponse]
     """Changes a document's name or metadata. Costs no embedding work."""
     DeleteDocument: _grpc.UnaryUnaryMultiCallable[_documents_pb2.DeleteDocumentRequest, _documents_pb2.DeleteDocumentResponse]
@@ -65,6 +67,8 @@ class DocumentServiceAsyncStub(DocumentServiceStub):
     """Returns one document."""
     ListDocuments: _aio.UnaryUnaryMultiCallable[_documents_pb2.ListDocumentsRequest, _documents_pb2.ListDocumentsResponse]  # type: ignore[assignment]
     """Lists a collection's documents, oldest first."""
+    FilterDocuments: _aio.UnaryUnaryMultiCallable[_documents_pb2.FilterDocumentsRequest, _documents_pb2.FilterDocumentsResponse]  # type: ignore[assignment]
+    """Finds documents that satisfy a filter, without vectors; oldest first."""
     UpdateDocument: _aio.UnaryUnaryMultiCallable[_documents_pb2.UpdateDocumentRequest, _documents_pb2.UpdateDocumentResponse]  # type: ignore[assignment]
     """Changes a document's name or metadata. Costs no embedding work."""
     DeleteDocument: _aio.UnaryUnaryMultiCallable[_documents_pb2.DeleteDocumentRequest, _documents_pb2.DeleteDocumentResponse]  # type: ignore[assignment]
@@ -108,6 +112,14 @@ class DocumentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_documents_pb2.ListDocumentsResponse, _abc.Awaitable[_documents_pb2.ListDocumentsResponse]]:
         """Lists a collection's documents, oldest first."""
+
+    @_abc_1.abstractmethod
+    def FilterDocuments(
+        self,
+        request: _documents_pb2.FilterDocumentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_documents_pb2.FilterDocumentsResponse, _abc.Awaitable[_documents_pb2.FilterDocumentsResponse]]:
+        """Finds documents that satisfy a filter, without vectors; oldest first."""
 
     @_abc_1.abstractmethod
     def UpdateDocument(
