@@ -66,6 +66,19 @@ def answer_in_work() -> AppError:
     return AppError("ANSWER_IN_WORK", Status.FAILED_PRECONDITION, message)
 
 
+def answer_failed(message_id: str, reason: str) -> AppError:
+    message = "This answer could not be completed. Make it again with `:regenerate`."
+    return AppError(reason, Status.UNAVAILABLE, message, metadata={"message_id": message_id})
+
+
+def internal() -> AppError:
+    return AppError("INTERNAL", Status.INTERNAL, "Something went wrong on our side. Ask again; the log has it under the request's id.")
+
+
+def gateway_stopping() -> AppError:
+    return AppError("GATEWAY_STOPPING", Status.UNAVAILABLE, "The gateway is stopping. Ask again.", retry_after_seconds=1.0)
+
+
 def body_too_large(limit_bytes: int) -> AppError:
     message = f"The body is larger than {limit_bytes:,} bytes. Send less, or send it in parts."
     return AppError("BODY_TOO_LARGE", Status.INVALID_ARGUMENT, message, metadata={"limit_bytes": str(limit_bytes)})
@@ -104,6 +117,11 @@ def idempotency_key_reused() -> AppError:
         "This Idempotency-Key came with another request before. Send a new key with a new request, and the old request unchanged.",
         field="header.Idempotency-Key",
     )
+
+
+def idempotency_key_on_stream() -> AppError:
+    message = "A stream is not kept under an Idempotency-Key. Leave the header out, and when the stream breaks read its events again."
+    return invalid_argument("IDEMPOTENCY_KEY_ON_STREAM", message, field="header.Idempotency-Key")
 
 
 def request_in_work() -> AppError:

@@ -16,7 +16,7 @@ from lectern.generator.v1.generation_pb2_grpc import GenerationServiceStub
 
 
 class GeneratorAnswers:
-    """`gateway.domain.ask.Answers` and `gateway.domain.models.LanguageModels` over gRPC."""
+    """`gateway.domain.ask.Answers`, `gateway.domain.chat_titles.TitleSuggestions` and `gateway.domain.models.LanguageModels` over gRPC."""
 
     def __init__(self, channel: grpc.aio.Channel, timeout_seconds: float, answer_seconds: float) -> None:
         self._stub = GenerationServiceStub(channel)
@@ -52,6 +52,14 @@ class GeneratorAnswers:
         with calling("generator"):
             response = await self._stub.Condense(request, timeout=self._answer_seconds)
         return response.question
+
+    async def suggest_title(self, question: Question, answer: str) -> str:
+        request = pb.SuggestTitleRequest(
+            question=question.query.text, answer=answer, model=question.model, endpoint=_from_endpoint(question.endpoint)
+        )
+        with calling("generator"):
+            response = await self._stub.SuggestTitle(request, timeout=self._timeout)
+        return response.title
 
     async def language_models(self) -> tuple[Sequence[LanguageModel], str]:
         with calling("generator"):

@@ -11,8 +11,8 @@ from typing import Any, Final
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from gateway.errors import gateway_stopping
 from gateway.http.problems import event_data
-from shared.errors import AppError, Status
 
 MEDIA_TYPE: Final = "text/event-stream"
 _HEARTBEAT: Final = b": still here\n\n"
@@ -76,7 +76,7 @@ class EventStream(Response):
         finally:
             await _cancel(relay, left, ended, heart)
         if cut_by_us:
-            await self._send(send, Event("error", event_data(_stopping())).encode())
+            await self._send(send, Event("error", event_data(gateway_stopping())).encode())
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _relay(self, send: Send) -> None:
@@ -102,10 +102,6 @@ class EventStream(Response):
 async def _client_left(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def _stopping() -> AppError:
-    return AppError("GATEWAY_STOPPING", Status.UNAVAILABLE, "The gateway is stopping. Ask again.", retry_after_seconds=1.0)
 
 
 async def _cancel(*tasks: asyncio.Task[Any]) -> None:

@@ -31,6 +31,7 @@ TAGS: Final = [
     {"name": "search", "description": "Find passages."},
     {"name": "ask", "description": "Answers that cite passages."},
     {"name": "assistants", "description": "A prompt, collections and a model, under a name that questions can be put to."},
+    {"name": "chats", "description": "Conversations, the trees of their messages, folders, and what their users have chosen."},
     {"name": "collections", "description": "Named sets of documents."},
     {"name": "documents", "description": "What was taken in, and what became of it."},
     {"name": "jobs", "description": "Work that outlives the request that asked for it."},

@@ -9,8 +9,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import grpc
-
 from lectern.embedder.v1 import embedding_pb2, embedding_pb2_grpc, index_pb2, index_pb2_grpc
 from lectern.generator.v1 import generation_pb2, generation_pb2_grpc
 from lectern.ingestor.v1 import (
@@ -32,6 +30,7 @@ from shared.errors import AppError, Status, not_found
 from shared.request_id import current_request_id
 from shared.rpc.caller_signing import CallerSigner
 from shared.rpc.server import ServiceServer
+from tests.contract.gateway.back_generator import Generation
 
 NAMES = (
     "lectern.ingestor.v1.CollectionService",
@@ -351,23 +350,6 @@ class Embedding(embedding_pb2_grpc.EmbeddingServiceServicer):
     async def ListModels(self, request: embedding_pb2.ListModelsRequest, context: Any) -> Any:
         model = embedding_pb2.Model(name="minilm", dimension=384, state=embedding_pb2.MODEL_STATE_READY, device="cpu")
         return embedding_pb2.ListModelsResponse(models=[model], current_model="minilm")
-
-
-class Generation(generation_pb2_grpc.GenerationServiceServicer):
-    def __init__(self, world: World) -> None:
-        self.world = world
-
-    async def Answer(self, request: generation_pb2.AnswerRequest, context: Any) -> AsyncIterator[Any]:
-        await self.world.called("Answer", request)
-        for number, event in enumerate(self.world.answer):
-            if number == self.world.cut_after.get("Answer"):
-                await context.abort(grpc.StatusCode.UNAVAILABLE, "connection reset by a very private host name")
-            yield event
-            await self.world.pause("Answer")
-
-    async def ListModels(self, request: generation_pb2.ListModelsRequest, context: Any) -> Any:
-        models = [generation_pb2.Model(name="extractive", engine="extractive")]
-        return generation_pb2.ListModelsResponse(models=models, default_model="extractive")
 
 
 def job(job_id: str, state: jobs_pb2.JobState.ValueType, *, total: int = 1, done: int = 0) -> jobs_pb2.Job:
