@@ -26,10 +26,12 @@ from gateway.adapters.collections import IngestorCollections
 from gateway.adapters.database import open_pool
 from gateway.adapters.documents import IngestorDocuments
 from gateway.adapters.embeddings import RemoteEmbedder
+from gateway.adapters.envelopes import Envelopes
 from gateway.adapters.health import PeerHealth
 from gateway.adapters.index import EmbedderIndex
 from gateway.adapters.jobs import IngestorJobs
 from gateway.adapters.passages import IngestorPassages
+from gateway.adapters.providers import PostgresProviders
 from gateway.adapters.reconcile import IngestorReconciler
 from gateway.adapters.reindex import IngestorRebuilds
 from gateway.adapters.replies import PostgresReplies
@@ -38,6 +40,8 @@ from gateway.domain.ask import Ask
 from gateway.domain.assistants import Assistants
 from gateway.domain.authentication import Authenticator
 from gateway.domain.idempotency import Idempotency
+from gateway.domain.organisation_models import OrganisationModels
+from gateway.domain.providers import Providers
 from gateway.domain.questions import Questions
 from gateway.domain.readiness import PROBE_SECONDS, Readiness
 from gateway.domain.reindex import Reindexing
@@ -60,6 +64,7 @@ from gateway.routes import (
     models,
     openai_models,
     passages,
+    providers,
     reconcile,
     reindex,
     search,
@@ -81,6 +86,7 @@ _ROUTERS = (
     jobs,
     passages,
     models,
+    providers,
     embeddings,
     openai_models,
     reconcile,
@@ -184,7 +190,12 @@ async def _open_services(settings: GatewaySettings, stack: AsyncExitStack) -> Se
     searching = Search(index, pieces, library)
     assisting = PostgresAssistants(pool)
     await assisting.replace_built_in(await asyncio.to_thread(read_assistants, settings.assistants_file or OWN_FILE))
-    asked = Assistants(assisting, library, tokens)
+    sealing = settings.key_encryption_keys() or {"internal": _derived(key, b"secrets of organisations")}
+    providing = PostgresProviders(pool, Envelopes(sealing))
+    if resealed := await providing.reseal():
+        log.info("provider_keys_resealed", count=resealed)
+    language_models = OrganisationModels(answers, providing)
+    asked = Assistants(assisting, library, language_models, tokens)
     peers = {"ingestor": ingestor, "embedder": embedder, "generator": generator}
     probes = {name: PeerHealth(channel, PROBE_SECONDS).is_ready for name, channel in peers.items()}
     return Services(
@@ -200,10 +211,11 @@ async def _open_services(settings: GatewaySettings, stack: AsyncExitStack) -> Se
         reindexing=Reindexing(IngestorRebuilds(ingestor, timeouts.rpc_seconds, timeouts.watch_seconds)),
         ask=Ask(searching, answers),
         assistants=asked,
-        questions=Questions(asked),
+        questions=Questions(asked, language_models),
         embedder=RemoteEmbedder(embedder, timeouts.embed_seconds),
         embedding_models=index,
-        language_models=answers,
+        language_models=language_models,
+        providers=Providers(providing, tokens),
         readiness=Readiness({"accounts": store.is_ready, **probes}),
         idempotency=Idempotency(PostgresReplies(pool, _derived(key, b"kept replies of the gateway"))),
         stopping=asyncio.Event(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from gateway.domain.api_keys import KEY_FORM, parse_key
 from shared.settings import ServiceSettings, SettingsGroup
 
 MIB = 1024 * 1024
+_ENCRYPTION_KEY = re.compile(r"([A-Za-z0-9_-]{1,64}):([0-9a-fA-F]{64})")
 
 
 class Limits(SettingsGroup):
@@ -41,6 +43,15 @@ class Timeouts(SettingsGroup):
 class GatewaySettings(ServiceSettings):
     """Settings of the gateway, from ``LECTERN_GATEWAY_*``."""
 
+def _parse_keys(keys: SecretStr | None) -> dict[str, bytes]:
+    parts = keys.get_secret_value().split(",") if keys else []
+    forms = [_ENCRYPTION_KEY.fullmatch(part.strip()) for part in parts]
+    named = {form.group(1): bytes.fromhex(form.group(2)) for form in forms if form}
+    if len(named) < len(parts):
+        raise ValueError("each key must look like <id>:<64 hex digits>, with an id of its own; `openssl rand -hex 32` makes the digits")
+    return named
+
+
     model_config = SettingsConfigDict(env_prefix="LECTERN_GATEWAY_")
 
     listen: Annotated[str, Field(pattern=r"^.+:\d{1,5}$", description="Address and port of the HTTP server; port 0 picks one.")] = (
@@ -62,6 +73,13 @@ class GatewaySettings(ServiceSettings):
     assistants_file: Annotated[
         Path | None,
         Field(description="YAML file of the assistants that every organisation has; without one, those that come with Lectern."),
+    encryption_keys: Annotated[
+        SecretStr | None,
+        Field(
+            description="Keys that seal the secrets of organisations: `<id>:<64 hex digits>`, with commas in between. The first seals, "
+            "all open; without any, one that is made from the internal key."
+        ),
+    ] = None
     ] = None
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
@@ -69,6 +87,16 @@ class GatewaySettings(ServiceSettings):
     @field_validator("bootstrap_api_key")
     @classmethod
     def _well_formed(cls, key: SecretStr | None) -> SecretStr | None:
+    def key_encryption_keys(self) -> dict[str, bytes]:
+        """The keys of ``encryption_keys`` by their ids, in their order."""
+        return _parse_keys(self.encryption_keys)
+
+    @field_validator("encryption_keys")
+    @classmethod
+    def _are_keys(cls, keys: SecretStr | None) -> SecretStr | None:
+        _parse_keys(keys)
+        return keys
+
         if key is not None and parse_key(key.get_secret_value()) is None:
             raise ValueError(f"the key must look like {KEY_FORM}")
         return key

@@ -10,10 +10,11 @@ from typing import Protocol
 
 from gateway.domain.accounts import Position, Principal, Role
 from gateway.domain.listing import Listing, PageRequest
-from gateway.domain.scope import CollectionFinder
+from gateway.domain.organisation_models import OrganisationModels
+from gateway.domain.scope import CollectionFinder, resolve
 from gateway.errors import role_required
 from shared.errors import AppError, Status, not_found
-from shared.paging import PageTokens, page_size
+from shared.paging import MAX_PAGE_SIZE, PageTokens, page_size
 
 
 class Visibility(StrEnum):
@@ -109,14 +110,16 @@ class AssistantStore(Protocol):
 class Assistants:
     """Manages assistants on behalf of a principal; ``assistant`` is an id or a name."""
 
-    def __init__(self, store: AssistantStore, collections: CollectionFinder, tokens: PageTokens) -> None:
+    def __init__(self, store: AssistantStore, collections: CollectionFinder, models: OrganisationModels, tokens: PageTokens) -> None:
         self._store = store
         self._collections = collections
+        self._models = models
         self._tokens = tokens
 
     async def create(self, principal: Principal, draft: AssistantDraft) -> Assistant:
-        """Raises AppError COLLECTION_NOT_FOUND or ASSISTANT_EXISTS."""
-        await self._require_collections(draft.collections)
+        """Raises AppError COLLECTION_NOT_FOUND, MODEL_NOT_FOUND or ASSISTANT_EXISTS."""
+        await resolve(self._collections, draft.collections, None)
+        await self._models.require(principal, draft.model)
         return await self._store.create(principal, draft)
 
     async def get(self, principal: Principal, assistant: str) -> Assistant:
@@ -139,10 +142,20 @@ class Assistants:
         token = self._tokens.encode(query, (last.name, last.assistant_id)) if last else ""
         return Listing(rows[:size], token)
 
+    async def every(self, principal: Principal) -> Sequence[Assistant]:
+        """Those that the principal may use, built-in ones before the organisation's own of the same name; the first thousand."""
+        found = await self._store.list(principal, None, MAX_PAGE_SIZE)
+        return sorted(found, key=lambda each: (each.name, not each.built_in))
+
     async def update(self, principal: Principal, assistant: str, change: AssistantChange) -> Assistant:
-        """Raises AppError ASSISTANT_NOT_FOUND, ASSISTANT_BUILT_IN, ROLE_REQUIRED, COLLECTION_NOT_FOUND or ASSISTANT_EXISTS."""
+        """The assistant as it is now.
+
+        Raises:
+            AppError: ASSISTANT_NOT_FOUND, ASSISTANT_BUILT_IN, ROLE_REQUIRED, COLLECTION_NOT_FOUND, MODEL_NOT_FOUND or ASSISTANT_EXISTS.
+        """
         found = await self._own(principal, assistant)
-        await self._require_collections(change.collections or ())
+        await resolve(self._collections, change.collections or (), None)
+        await self._models.require(principal, change.model or "")
         changed = await self._store.update(found.assistant_id, change)
         if changed is None:
             raise not_found("assistant", assistant)
@@ -161,12 +174,3 @@ class Assistants:
         if found.owner_id != principal.api_key_id and not principal.role.includes(Role.ADMIN):
             raise role_required(Role.ADMIN)
         return found
-
-    async def _require_collections(self, names: Sequence[str]) -> None:
-        if not names:
-            return
-        found = await self._collections.find(names)
-        known = {name for collection in found for name in (collection.name, collection.collection_id)}
-        for name in names:
-            if name not in known:
-                raise not_found("collection", name)

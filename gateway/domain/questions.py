@@ -1,4 +1,4 @@
-"""What callers ask, completed by the assistant that they ask."""
+"""What callers ask, completed by the assistant and the model that they ask."""
 
 from __future__ import annotations
 
@@ -7,23 +7,28 @@ from dataclasses import replace
 from gateway.domain.accounts import Principal
 from gateway.domain.ask import Question
 from gateway.domain.assistants import Assistant, Assistants
+from gateway.domain.organisation_models import OrganisationModels
 
 
 class Questions:
     """Makes of what a caller sent the question that is answered."""
 
-    def __init__(self, assistants: Assistants) -> None:
+    def __init__(self, assistants: Assistants, models: OrganisationModels) -> None:
         self._assistants = assistants
+        self._models = models
 
-    async def prepare(self, principal: Principal, question: Question, assistant: str = "") -> Question:
-        """``question`` with what ``assistant`` (id or name; empty: none) adds to it. What the question says itself counts first.
+    async def prepare(self, principal: Principal, question: Question, assistant: str = "", *, default_model: str = "") -> Question:
+        """``question`` with what ``assistant`` (id or name; empty: none) adds to it, and where its model runs.
+
+        What the question says itself counts first, then the assistant, then ``default_model``, then the organisation's default model.
 
         Raises:
-            AppError: ASSISTANT_NOT_FOUND.
+            AppError: ASSISTANT_NOT_FOUND, MODEL_NOT_FOUND or PROVIDER_KEY_UNREADABLE.
         """
         if assistant:
             question = briefed(question, await self._assistants.get(principal, assistant))
-        return question
+        choice = await self._models.choose(principal, question.model or default_model)
+        return replace(question, model=choice.name, endpoint=choice.endpoint)
 
 
 def briefed(question: Question, assistant: Assistant) -> Question:

@@ -18,8 +18,10 @@ from gateway.domain.documents import Documents
 from gateway.domain.embeddings import Embedder
 from gateway.domain.idempotency import Idempotency
 from gateway.domain.jobs import Jobs
-from gateway.domain.models import EmbeddingModels, LanguageModels
+from gateway.domain.models import EmbeddingModels
+from gateway.domain.organisation_models import OrganisationModels
 from gateway.domain.passages import Passages
+from gateway.domain.providers import Providers
 from gateway.domain.questions import Questions
 from gateway.domain.readiness import Readiness
 from gateway.domain.reconcile import Reconciler
@@ -47,7 +49,8 @@ class Services:
     questions: Questions
     embedder: Embedder
     embedding_models: EmbeddingModels
-    language_models: LanguageModels
+    language_models: OrganisationModels
+    providers: Providers
     readiness: Readiness
     idempotency: Idempotency
     stopping: asyncio.Event

@@ -6,13 +6,15 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+Kind = Literal["assistant", "language", "embedding"]
+
 
 class OpenAIModel(BaseModel):
     id: str = Field(description="The name that requests use.")
     object: Literal["model"] = "model"
-    created: int = Field(default=0, description="Always 0: a model does not say when it was made.")
+    created: int = Field(default=0, description="Unix time at which an assistant was made; 0 for a model, which does not say.")
     owned_by: Literal["lectern"] = "lectern"
-    kind: Literal["embedding"] = Field(default="embedding", description="Not OpenAI's: what the model is for.")
+    kind: Kind = Field(description="Not OpenAI's: `assistant` and `language` for /v1/chat/completions, `embedding` for /v1/embeddings.")
 
 
 class OpenAIModelList(BaseModel):

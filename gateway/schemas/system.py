@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from gateway.schemas.shapes import Shape
+from gateway.schemas.shapes import RequestBody, Shape
 
 
 class EmbeddingModel(Shape):
@@ -23,13 +23,19 @@ class EmbeddingModelList(Shape):
 
 
 class LanguageModel(Shape):
-    name: str
+    name: str = Field(description="What requests call it; models of the organisation's own providers are `provider/model`.")
     engine: str
 
 
 class LanguageModelList(Shape):
     items: list[LanguageModel]
-    default_model: str = Field(description="Used when a question names none.")
+    default_model: str = Field(description="Used when neither a question nor its assistant names one.")
+
+
+class DefaultModelInput(RequestBody):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"default_model": "extractive"}]})
+
+    default_model: str = Field(max_length=500, description="One of the list; empty: the one that the generator uses by itself.")
 
 
 class Health(Shape):

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lectern_cli import ask, assistants, collections, documents, ingest, jobs, keys, laptop, reconcile, reindex, search
+from lectern_cli import ask, assistants, collections, documents, ingest, jobs, keys, laptop, providers, reconcile, reindex, search
 from lectern_cli.errors import complaint
 from lectern_cli.output import err, print_json
 
@@ -40,6 +40,8 @@ app.add_typer(documents.app, name="documents", rich_help_panel=MANAGE)
 app.add_typer(jobs.app, name="jobs", rich_help_panel=MANAGE)
 app.command("reconcile", rich_help_panel=MANAGE)(reconcile.reconcile)
 app.command("reindex", rich_help_panel=MANAGE)(reindex.reindex)
+app.command("models", rich_help_panel=MANAGE)(providers.list_models)
+app.add_typer(providers.app, name="providers", rich_help_panel=MANAGE)
 app.add_typer(keys.app, name="keys", rich_help_panel=MANAGE)
 
 

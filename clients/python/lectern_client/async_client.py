@@ -39,6 +39,7 @@ from lectern_client.models import (
     SearchResult,
     Uploaded,
 )
+from lectern_client.providers import AsyncProviders
 from lectern_client.resource import AsyncResource
 from lectern_client.streams import WATCH_PATIENCE_SECONDS, WATCH_RECONNECT_SECONDS, ask_event, job_event, may_heal, model_event
 
@@ -57,6 +58,7 @@ class AsyncLectern:
         self.documents = AsyncDocuments(self._transport)
         self.jobs = AsyncJobs(self._transport)
         self.organisations = AsyncOrganisations(self._transport)
+        self.providers = AsyncProviders(self._transport)
         self.api_keys = AsyncApiKeys(self._transport)
 
     @property
@@ -126,6 +128,9 @@ class AsyncLectern:
 
     async def language_models(self) -> LanguageModels:
         return await self._transport.send(operations.language_models())
+
+    async def set_default_model(self, model: str) -> LanguageModels:
+        return await self._transport.send(operations.set_default_model(model))
 
     async def reconcile(self, *, repair: bool = False) -> AsyncGenerator[ReconcileReport, None]:
         async with aclosing(self._transport.events(operations.reconcile(repair=repair))) as events:

@@ -35,6 +35,7 @@ from lectern_client.models import (
     SearchResult,
     Uploaded,
 )
+from lectern_client.providers import Providers
 from lectern_client.resource import Resource
 from lectern_client.streams import WATCH_PATIENCE_SECONDS, WATCH_RECONNECT_SECONDS, ask_event, job_event, may_heal, model_event
 from lectern_client.transport import Transport
@@ -63,6 +64,7 @@ class Lectern:
         self.documents = Documents(self._transport)
         self.jobs = Jobs(self._transport)
         self.organisations = Organisations(self._transport)
+        self.providers = Providers(self._transport)
         self.api_keys = ApiKeys(self._transport)
 
     @property
@@ -160,6 +162,10 @@ class Lectern:
 
     def language_models(self) -> LanguageModels:
         return self._transport.send(operations.language_models())
+
+    def set_default_model(self, model: str) -> LanguageModels:
+        """Answer with ``model`` where nothing else is asked for; empty: as the server does by itself. For admins."""
+        return self._transport.send(operations.set_default_model(model))
 
     def reconcile(self, *, repair: bool = False) -> Iterator[ReconcileReport]:
         """Compare the index with the organisation's documents, and with ``repair`` mend it: how far it is, and last what came of it."""

@@ -189,6 +189,10 @@ def language_models() -> Call[LanguageModels]:
     return Call("GET", f"{API}/llm-models", model(LanguageModels))
 
 
+def set_default_model(name: str) -> Call[LanguageModels]:
+    return Call("PATCH", f"{API}/llm-models", model(LanguageModels), json={"default_model": name})
+
+
 def get_job(job_id: str) -> Call[Job]:
     return Call("GET", f"{API}/jobs/{part(job_id)}", model(Job))
 

@@ -258,6 +258,8 @@ COMMANDS = (
     "documents",
     "jobs",
     "keys",
+    "models",
+    "providers",
 )
 SUBCOMMANDS = (
     "assistants create",
@@ -269,6 +271,10 @@ SUBCOMMANDS = (
     "jobs watch",
     "jobs retry",
     "keys create",
+    "providers add",
+    "providers default",
+    "providers remove",
+    "providers set-key",
     "keys revoke",
 )
 WITHOUT_JSON = ("", "logs", "demo", "documents", "jobs", "keys")

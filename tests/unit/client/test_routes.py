@@ -16,8 +16,9 @@ from lectern_client import ApiError, Lectern, RetryPolicy, models
 from lectern_client.models import JobDocument, JobStep
 from tests.unit.client.conftest import KEY, Gateway
 
-ASSISTANT, COLLECTION, DOCUMENT, JOB, PASSAGE, ORGANISATION, API_KEY = (
+ASSISTANT, PROVIDER, COLLECTION, DOCUMENT, JOB, PASSAGE, ORGANISATION, API_KEY = (
     "{assistant}",
+    "{provider}",
     "{collection}",
     "{document}",
     "{job}",
@@ -37,6 +38,12 @@ METHODS: list[Callable[[Lectern], object]] = [
     lambda lectern: list(lectern.assistants.list()),
     lambda lectern: lectern.assistants.update(ASSISTANT, prompt="y"),
     lambda lectern: lectern.assistants.delete(ASSISTANT),
+    lambda lectern: lectern.set_default_model("x"),
+    lambda lectern: lectern.providers.create("x", "http://y", ["z"]),
+    lambda lectern: lectern.providers.get(PROVIDER),
+    lambda lectern: list(lectern.providers.list()),
+    lambda lectern: lectern.providers.update(PROVIDER, models=["y"]),
+    lambda lectern: lectern.providers.delete(PROVIDER),
     lambda lectern: lectern.collections.create("x"),
     lambda lectern: lectern.collections.get(COLLECTION),
     lambda lectern: list(lectern.collections.list()),
@@ -78,6 +85,8 @@ SHAPES: dict[str, type[BaseModel]] = {
     "SectionGroup": models.SectionGroup,
     "JobStep": JobStep,
     "JobDocument": JobDocument,
+    "Provider": models.Provider,
+    "ProviderModel": models.ProviderModel,
     "ReconcileReport": models.ReconcileReport,
     "IndexRebuild": models.IndexRebuild,
     "DriftCount": models.DriftCount,

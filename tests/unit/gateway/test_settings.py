@@ -57,3 +57,15 @@ def test_a_wrong_setting_is_named_and_its_secret_is_not(environment: pytest.Monk
     with pytest.raises(SettingsError, match=name) as raised:
         load(GatewaySettings)
     assert "lk_short" not in str(raised.value)
+
+
+@pytest.mark.parametrize("keys", ["", "a", "a:00", f"a:{'0' * 64},a:{'1' * 64}", f"a:{'0' * 64},"])
+def test_encryption_keys_that_are_none_are_refused_without_being_shown(environment: pytest.MonkeyPatch, keys: str) -> None:
+    environment.setenv("LECTERN_GATEWAY_ENCRYPTION_KEYS", keys)
+    if not keys:
+        assert load(GatewaySettings).key_encryption_keys() == {}
+        return
+    with pytest.raises(SettingsError) as raised:
+        load(GatewaySettings)
+    assert "LECTERN_GATEWAY_ENCRYPTION_KEYS" in str(raised.value)
+    assert "0" * 64 not in str(raised.value)

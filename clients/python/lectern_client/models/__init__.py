@@ -14,6 +14,7 @@ from lectern_client.models.assistants import Assistant
 from lectern_client.models.collections import Collection, CollectionDeleted
 from lectern_client.models.documents import BatchUploaded, DeletionReceipt, Document, DocumentState, Page, Uploaded
 from lectern_client.models.jobs import JOB_ENDED, Job, JobDocument, JobFailure, JobState, JobStep
+from lectern_client.models.providers import Provider, ProviderModel
 from lectern_client.models.reconciliation import DriftCount, ReconcileReport
 from lectern_client.models.reindexing import IndexRebuild
 from lectern_client.models.search import (
@@ -68,6 +69,8 @@ __all__ = [
     "Page",
     "Passage",
     "PassageInContext",
+    "Provider",
+    "ProviderModel",
     "ReconcileReport",
     "SearchResult",
     "SectionGroup",

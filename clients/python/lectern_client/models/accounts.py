@@ -29,14 +29,14 @@ class EmbeddingModels(Reply):
 
 
 class LanguageModel(Reply):
-    """A model that writes answers."""
+    """A model that writes answers; those of the organisation's own providers are ``provider/model``."""
 
     name: str
     engine: str
 
 
 class LanguageModels(Reply):
-    """Every configured language model; ``default_model`` answers questions that name none."""
+    """Every configured language model; ``default_model`` answers where neither question nor assistant names one."""
 
     items: list[LanguageModel]
     default_model: str
