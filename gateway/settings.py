@@ -37,11 +37,11 @@ class Timeouts(SettingsGroup):
     wait_seconds: Annotated[float, Field(gt=0, description="How long `?wait=true` waits before it answers 202.")] = 60.0
     watch_seconds: Annotated[float, Field(gt=0, description="Longest stream of job events.")] = 3600.0
     heartbeat_seconds: Annotated[float, Field(gt=0, description="Silence on an event stream after which a comment is sent.")] = 15.0
+    resume_seconds: Annotated[
+        float, Field(ge=0, description="How long an answer in a chat goes on without a reader, and how long its events can be read again.")
+    ] = 15.0
     drain_seconds: Annotated[float, Field(ge=0, description="How long requests in work may take to end after SIGTERM.")] = 20.0
 
-
-class GatewaySettings(ServiceSettings):
-    """Settings of the gateway, from ``LECTERN_GATEWAY_*``."""
 
 def _parse_keys(keys: SecretStr | None) -> dict[str, bytes]:
     parts = keys.get_secret_value().split(",") if keys else []
@@ -51,6 +51,9 @@ def _parse_keys(keys: SecretStr | None) -> dict[str, bytes]:
         raise ValueError("each key must look like <id>:<64 hex digits>, with an id of its own; `openssl rand -hex 32` makes the digits")
     return named
 
+
+class GatewaySettings(ServiceSettings):
+    """Settings of the gateway, from ``LECTERN_GATEWAY_*``."""
 
     model_config = SettingsConfigDict(env_prefix="LECTERN_GATEWAY_")
 
@@ -70,9 +73,6 @@ def _parse_keys(keys: SecretStr | None) -> dict[str, bytes]:
         float, Field(ge=0, le=60, description="How long another gateway process may still accept a key that was revoked.")
     ] = 5.0
     ask_passages: Annotated[int, Field(ge=1, le=50, description="Passages that an answer may rest on.")] = 10
-    assistants_file: Annotated[
-        Path | None,
-        Field(description="YAML file of the assistants that every organisation has; without one, those that come with Lectern."),
     encryption_keys: Annotated[
         SecretStr | None,
         Field(
@@ -80,13 +80,13 @@ def _parse_keys(keys: SecretStr | None) -> dict[str, bytes]:
             "all open; without any, one that is made from the internal key."
         ),
     ] = None
+    assistants_file: Annotated[
+        Path | None,
+        Field(description="YAML file of the assistants that every organisation has; without one, those that come with Lectern."),
     ] = None
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
 
-    @field_validator("bootstrap_api_key")
-    @classmethod
-    def _well_formed(cls, key: SecretStr | None) -> SecretStr | None:
     def key_encryption_keys(self) -> dict[str, bytes]:
         """The keys of ``encryption_keys`` by their ids, in their order."""
         return _parse_keys(self.encryption_keys)
@@ -97,6 +97,9 @@ def _parse_keys(keys: SecretStr | None) -> dict[str, bytes]:
         _parse_keys(keys)
         return keys
 
+    @field_validator("bootstrap_api_key")
+    @classmethod
+    def _well_formed(cls, key: SecretStr | None) -> SecretStr | None:
         if key is not None and parse_key(key.get_secret_value()) is None:
             raise ValueError(f"the key must look like {KEY_FORM}")
         return key
