@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import structlog
 from pymilvus import MilvusClient
 
@@ -26,8 +28,15 @@ class MilvusCollections:
         self._serving = serving
         self._connection = MilvusConnection(uri, token, alias, spec)
         self._opened: dict[str, MilvusIndex] = {}
+        self._preparing: asyncio.Task[Succession] | None = None
 
     async def prepare(self) -> Succession:
+        # Who gave up waiting asks again: a second preparation would drop what the first one still makes.
+        if self._preparing is None or self._preparing.done():
+            self._preparing = asyncio.create_task(self._prepare())
+        return await asyncio.shield(self._preparing)
+
+    async def _prepare(self) -> Succession:
         def prepare(client: MilvusClient) -> Succession:
             serving = collection_behind(client, self._alias) or ""
             following = next_name(serving, self._alias, self._spec)
@@ -80,6 +89,8 @@ class MilvusCollections:
         await self._forget(collection)
 
     async def close(self) -> None:
+        if self._preparing is not None:
+            self._preparing.cancel()
         for opened in self._opened.values():
             await opened.close()
         await self._connection.close()

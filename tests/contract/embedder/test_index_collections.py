@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import replace
@@ -79,6 +80,17 @@ async def test_a_switch_that_was_made_can_be_made_again_but_not_after_another(wo
     await world.collections.switch(second)
     assert await reason_of(world.collections.switch(first)) == "INDEX_COLLECTION_MOVED"
     assert world.serving.physical_collection == second.following
+
+
+@pytest.mark.slow
+async def test_a_preparation_that_its_caller_gave_up_is_not_taken_apart_by_the_next(world: World) -> None:
+    given_up = asyncio.create_task(world.collections.prepare())
+    await asyncio.sleep(0)  # it has begun
+    given_up.cancel()
+    succession = await world.collections.prepare()
+    await world.collections.open(succession.following).upsert("org", [row("new")])
+    await world.collections.switch(succession)
+    assert await world.found() == {"new"}
 
 
 async def test_a_prepared_collection_is_empty_whatever_an_earlier_attempt_left(world: World) -> None:
