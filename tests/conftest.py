@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import asyncpg
 import pytest
@@ -16,6 +19,9 @@ import pytest
 from deploy.laptop.milvus import EmbeddedMilvus
 from deploy.laptop.postgres import EmbeddedPostgres
 from shared.rpc.caller_signing import CallerSigner
+
+Entered = TypeVar("Entered")
+LEAVING_SECONDS = 60.0
 
 
 def free_port() -> int:
@@ -45,6 +51,17 @@ def folder_for_a_server() -> Iterator[Path]:
     """
     with tempfile.TemporaryDirectory(prefix="lectern-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
+
+
+@asynccontextmanager
+async def left_in_time(context: AbstractAsyncContextManager[Entered]) -> AsyncIterator[Entered]:
+    """``context`` for a fixture, which says where it was when what it started does not stop."""
+    entered = await context.__aenter__()
+    try:
+        yield entered
+    finally:
+        async with asyncio.timeout(LEAVING_SECONDS):
+            await context.__aexit__(*sys.exc_info())
 
 
 @pytest.fixture(scope="session")

@@ -9,28 +9,43 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.conftest import folder_for_a_server
+from tests.conftest import folder_for_a_server, left_in_time
 from tests.contract.embedder.tiny_models import bert
 from tests.faults.day import text
-from tests.faults.report import TRIED, table
+from tests.faults.failpoints import Failpoint
+from tests.faults.report import TRIED, everything, record
 from tests.faults.world import World, open_world
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--record-faults", action="store_true", help="Write what was tried into tests/faults/README.md, if all of it held.")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.faults)
-            # They share the world, and break it.
-            item.add_marker(pytest.mark.xdist_group("faults"))
             item.add_marker(pytest.mark.timeout(300))
+            if "world" in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group(_group(item)))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def _group(item: pytest.Item) -> str:
+    """Whose tests run one after another, for they break the world that they share. What is not slow shares one with all of its kind."""
+    if item.get_closest_marker("slow") is None:
+        return "faults"
+    failpoint = item.callspec.params.get("failpoint") if isinstance(item, pytest.Function) and hasattr(item, "callspec") else None
+    return f"faults of {failpoint.part if isinstance(failpoint, Failpoint) else item.path.stem}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
     reports = [report for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, [])]
     tried = [value for report in reports for name, value in report.user_properties if name == TRIED]
     if tried:
         terminalreporter.section("faults that were tried")
-        terminalreporter.write_line(table(tried))
+        terminalreporter.write_line(everything(tried))
+    if config.getoption("--record-faults") and exitstatus == 0:
+        record(tried)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -39,7 +54,7 @@ async def shared_world() -> AsyncIterator[World]:
         model = folder / "model"
         model.mkdir()
         await asyncio.to_thread(bert, model)
-        async with open_world(folder, model) as world:
+        async with left_in_time(open_world(folder, model)) as world:
             yield world
 
 

@@ -42,6 +42,11 @@ class Failpoint:
     within_transaction: bool = False
 
     @property
+    def part(self) -> str:
+        """What it is a step of."""
+        return self.name.partition(".")[0]
+
+    @property
     def service(self) -> str:
         """The process that comes by there."""
         return self.function.partition(".")[0]
@@ -49,6 +54,8 @@ class Failpoint:
 
 _POSTGRES = "ingestor.adapters.postgres"
 _PIPELINE = "ingestor.domain.pipeline"
+_BUILDER = "ingestor.adapters.index_builder:EmbedderIndexBuilder"
+_COLLECTIONS = "embedder.adapters.milvus.collections:MilvusCollections"
 FAILPOINTS = (
     Failpoint("intake.object_stored", "ingestor.adapters.object_store:ObjectContent.put", Moment.AFTER),
     Failpoint("intake.before_commit", f"{_POSTGRES}.intake:_write", Moment.AFTER, within_transaction=True),
@@ -57,6 +64,7 @@ FAILPOINTS = (
     Failpoint("fetch.fetched", "ingestor.adapters.fetching.fetcher:HttpFetcher.fetch", Moment.AFTER),
     Failpoint("fetch.committed", f"{_POSTGRES}.fetch_store:PostgresFetchStore.store_fetched", Moment.AFTER),
     Failpoint("parse.claimed", f"{_PIPELINE}.parse:ParseStage.__call__", Moment.BEFORE),
+    Failpoint("parse.languages_told", "ingestor.adapters.parsers.pool:ParserPool.languages", Moment.AFTER),
     Failpoint("parse.parsed", "ingestor.adapters.parsers.pool:ParserPool.parse", Moment.AFTER),
     Failpoint("parse.chunked", f"{_PIPELINE}.parse:ParseStage._cut", Moment.AFTER),
     Failpoint("parse.before_commit", f"{_POSTGRES}.parse_store:_write", Moment.AFTER, within_transaction=True),
@@ -79,6 +87,15 @@ FAILPOINTS = (
     Failpoint("embedder.mid_stream", "embedder.domain.indexing:PassageIndexer.index_stream", Moment.AFTER_FIRST),
     Failpoint("embedder.before_delete", "embedder.adapters.milvus.index:MilvusIndex.delete_documents", Moment.BEFORE),
     Failpoint("embedder.after_delete", "embedder.adapters.milvus.index:MilvusIndex.delete_documents", Moment.AFTER),
+    Failpoint("rebuild.prepared", f"{_BUILDER}.prepare", Moment.AFTER),
+    Failpoint("rebuild.written", f"{_BUILDER}.build", Moment.AFTER),
+    Failpoint("rebuild.writers_held", f"{_POSTGRES}.rebuilds:PostgresRebuilds.writers_are_still", Moment.AFTER),
+    Failpoint("rebuild.before_switch", f"{_BUILDER}.switch", Moment.BEFORE),
+    Failpoint("rebuild.switched", f"{_BUILDER}.switch", Moment.AFTER),
+    Failpoint("rebuild.dropped", f"{_BUILDER}.drop", Moment.AFTER),
+    Failpoint("rebuild.embedder_prepared", f"{_COLLECTIONS}.prepare", Moment.AFTER),
+    Failpoint("rebuild.embedder_before_switch", f"{_COLLECTIONS}.switch", Moment.BEFORE),
+    Failpoint("rebuild.embedder_switched", f"{_COLLECTIONS}.switch", Moment.AFTER),
 )
 
 

@@ -32,7 +32,7 @@ STOPS = {
     Stage.PURGE: ("purge.claimed", "purge.vectors_deleted", "purge.committed"),
 }  # fmt: skip
 CRASHES = {
-    stage: stops + tuple(one.name for one in FAILPOINTS if one.within_transaction and one.name.partition(".")[0] in parts)
+    stage: stops + tuple(one.name for one in FAILPOINTS if one.within_transaction and one.part in parts)
     for (stage, stops), parts in zip(STOPS.items(), (("parse",), ("publish",), ("purge",)), strict=True)
 }
 INTAKE_CRASHES = ("intake.object_stored", "intake.before_commit", "intake.committed")

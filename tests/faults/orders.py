@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from enum import StrEnum
@@ -13,6 +14,7 @@ class Mode(StrEnum):
 
     KILL = "kill"
     HANG = "hang"
+    STALL = "stall"
     ERROR = "error"
 
 
@@ -47,7 +49,7 @@ class Orders:
             return None
 
     async def carry_out(self, failpoint: str) -> None:
-        """Fail as ordered, if there is an order for ``failpoint``.
+        """Fail as ordered, if there is an order for ``failpoint``. Mode `Mode.STALL` waits until it is cancelled.
 
         Raises:
             InjectedError: the order says so.
@@ -63,4 +65,6 @@ class Orders:
         (self._carried_out / failpoint).write_text(str(os.getpid()))
         if mode is Mode.ERROR:
             raise InjectedError(failpoint)
+        if mode is Mode.STALL:
+            await asyncio.Event().wait()
         os.kill(os.getpid(), signal.SIGKILL if mode is Mode.KILL else signal.SIGSTOP)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 _RESTART_SECONDS = 0.2
+_STOP_SECONDS = 10.0
 
 
 class Supervised:
@@ -23,6 +24,7 @@ class Supervised:
         self._environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'protos'}", **environment}
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
+        self._ending = False
         self.starts = 0
 
     @property
@@ -33,24 +35,22 @@ class Supervised:
 
     async def start(self) -> None:
         """Start it; it serves a few seconds later."""
+        self._ending = False
         await self._spawn()
         self._keeper = asyncio.create_task(self._keep())
 
     async def stop(self) -> None:
         """Ask it to end, and kill it if it does not, frozen or not."""
-        if self._keeper is None or self._process is None:
+        if self._keeper is None:
             return
-        self._keeper.cancel()
-        await asyncio.gather(self._keeper, return_exceptions=True)
+        self._ending = True
+        self.signal(signal.SIGTERM)
+        self.signal(signal.SIGCONT)
+        _, alive = await asyncio.wait({self._keeper}, timeout=_STOP_SECONDS)
+        if alive:
+            self.signal(signal.SIGKILL)
+            await asyncio.wait(alive, timeout=_STOP_SECONDS)
         self._keeper = None
-        if self._process.returncode is None:
-            self.signal(signal.SIGTERM)
-            self.signal(signal.SIGCONT)
-            try:
-                await asyncio.wait_for(self._process.wait(), 10)
-            except TimeoutError:
-                self.signal(signal.SIGKILL)
-                await self._process.wait()
 
     def signal(self, number: signal.Signals) -> None:
         """Send ``number`` to the present process; nothing happens when it has ended already."""
@@ -67,8 +67,11 @@ class Supervised:
         self.starts += 1
 
     async def _keep(self) -> None:
-        while True:
-            assert self._process is not None
-            await self._process.wait()
+        assert self._process is not None
+        await self._process.wait()
+        while not self._ending:
             await asyncio.sleep(_RESTART_SECONDS)
             await self._spawn()
+            if self._ending:
+                self.signal(signal.SIGKILL)
+            await self._process.wait()

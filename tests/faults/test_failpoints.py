@@ -19,6 +19,8 @@ RECOVERY = {
     (Mode.KILL, "embedder"): "a new process, waited for",
     (Mode.HANG, "ingestor"): "another process; the frozen one then woke",
     (Mode.HANG, "embedder"): "the same process, once it went on",
+    (Mode.STALL, "ingestor"): "another delivery, once the work was given up",
+    (Mode.STALL, "embedder"): "another delivery, once the work was given up",
     (Mode.ERROR, "ingestor"): "another delivery",
     (Mode.ERROR, "embedder"): "another delivery",
 }
@@ -51,15 +53,21 @@ def pairs() -> list[object]:
 async def test_every_step_may_fail_in_every_way(
     world: World, address: str, request: pytest.FixtureRequest, failpoint: Failpoint, mode: Mode
 ) -> None:
+    if failpoint.part == "rebuild":
+        await world.empty()
     day = await begun(world, failpoint.name, address)
     with tried(request, failpoint.name, mode, _recovery(failpoint, mode)):
         world.orders.give(failpoint.name, mode)
         async with day.watched():
+            if failpoint.part == "rebuild":
+                await day.tenant.insist(lambda library: library.start_rebuild())
             working = asyncio.create_task(day.work())
             await world.reached(failpoint.name)
             if mode is Mode.HANG:
                 await _thaw(world, day, failpoint, working)
             await working
+            if failpoint.part == "rebuild":
+                await _rebuilt(day, failpoint, mode)
         await day.end()
 
 
@@ -83,10 +91,22 @@ async def _thaw(world: World, day: Day, failpoint: Failpoint, working: asyncio.T
     await world.start_second_ingestor()
     await working
     await day.tenant.quiet()
+    if failpoint.part == "rebuild":
+        await day.tenant.rebuilt()
     await world.thaw_first_ingestor()
+
+
+async def _rebuilt(day: Day, failpoint: Failpoint, mode: Mode) -> None:
+    """Wait for the new index. What an embedder answers that nobody expects ends a rebuild, and an operator starts another."""
+    if await day.tenant.rebuilt() == "FAILED":
+        assert (failpoint.service, mode) == ("embedder", Mode.ERROR)
+        await day.tenant.insist(lambda library: library.start_rebuild())
+        assert await day.tenant.rebuilt() == "SUCCEEDED"
 
 
 def _recovery(failpoint: Failpoint, mode: Mode) -> str:
     if failpoint.name.startswith(("intake.", "delete.")):
         return {Mode.HANG: RECOVERY[mode, "ingestor"]}.get(mode, "the caller, who tried again")
+    if failpoint.part == "rebuild" and mode in {Mode.STALL, Mode.ERROR}:
+        return "another rebuild" if (failpoint.service, mode) == ("embedder", Mode.ERROR) else "another attempt"
     return RECOVERY[mode, failpoint.service]

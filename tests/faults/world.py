@@ -39,7 +39,9 @@ Result = TypeVar("Result")
 LEASE_SECONDS = 3.0
 MAX_DELIVERIES = 5
 CALL_SECONDS = 6.0
-# A process that froze while it copied rows keeps its locks until the statement's limit, which is 60 s.
+# Less than the time in which an embedder that is silent is given up by those who call it.
+STALL_SECONDS = 8.0
+# Leases, restarts and stalls take seconds. A machine that does much else stretches them.
 PATIENCE_SECONDS = 100.0
 POLL_SECONDS = 0.05
 _SCANNED_ROWS = 1000
@@ -93,9 +95,12 @@ class World:
 
     async def reached(self, failpoint: str) -> None:
         """Return when a process has failed at ``failpoint``."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while self.orders.process_that_failed_at(failpoint) is None:  # noqa: ASYNC110  # another process
-                await asyncio.sleep(POLL_SECONDS)
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while self.orders.process_that_failed_at(failpoint) is None:  # noqa: ASYNC110  # another process
+                    await asyncio.sleep(POLL_SECONDS)
+        except TimeoutError:
+            raise AssertionError(f"nothing came by {failpoint}\n{self.logs()}") from None
 
     async def thaw_first_ingestor(self) -> None:
         """Let a frozen first ingestor go on, and give it the time to try whatever it still wants."""
@@ -109,6 +114,18 @@ class World:
         """Start Milvus again after it was killed."""
         self.milvus.start()
         await asyncio.to_thread(wait_for_port, urlsplit(self.milvus.uri).port or 0, seconds=60)
+
+    async def empty(self) -> None:
+        """Leave nothing in the library: a rebuild of the index takes as long as everybody has passages."""
+        await self.query("TRUNCATE library.collection, library.job CASCADE")
+
+    async def query(self, statement: str, *arguments: Any) -> list[Any]:
+        """Rows of Postgres, past the proxy."""
+        connection = await asyncpg.connect(self.database_url)
+        try:
+            return list(await connection.fetch(statement, *arguments))
+        finally:
+            await connection.close()
 
     def restart_postgres(self) -> None:
         """Have Postgres drop everything at once, as after a power cut, and start it again. Blocking: seconds."""
@@ -185,11 +202,18 @@ class Tenant:
 
     async def query(self, statement: str, *arguments: Any) -> list[Any]:
         """Rows of Postgres, past the proxy."""
-        connection = await asyncpg.connect(self.world.database_url)
+        return await self.world.query(statement, *arguments)
+
+    async def rebuilt(self) -> str:
+        """The state in which the newest rebuild of the index ended."""
+        newest = "SELECT state, reason, message FROM library.index_rebuild ORDER BY create_time DESC LIMIT 1"
         try:
-            return list(await connection.fetch(statement, *arguments))
-        finally:
-            await connection.close()
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while (row := (await self.query(newest))[0])["state"] not in {"SUCCEEDED", "FAILED"}:  # noqa: ASYNC110  # rows can only be looked at
+                    await asyncio.sleep(POLL_SECONDS)
+        except TimeoutError:
+            raise AssertionError(f"the rebuild has not ended: {dict(row)}\n{self.world.logs()}") from None
+        return str(row["state"])
 
     async def stores(self) -> Stores:
         """What the three stores hold of the organisation."""
@@ -211,38 +235,44 @@ async def open_world(folder: Path, model: Path) -> AsyncIterator[World]:
     """Start everything; the embedder runs the small ``model``."""
     key = secrets.token_hex(32)
     async with AsyncExitStack() as stack:
-        postgres = EmbeddedPostgres(folder / "postgres")
-        database_url = await asyncio.to_thread(postgres.start)
-        stack.callback(postgres.stop)
-        await Migrations(SCHEMA, FOLDER).upgrade(database_url)
-        milvus_port, embedder_port = free_port(), free_port()
-        milvus = EmbeddedMilvus(folder / "milvus", milvus_port, stack.enter_context((folder / "milvus.log").open("ab")))
-        milvus.start()
-        stack.callback(milvus.kill)
-        await asyncio.to_thread(wait_for_port, milvus_port, seconds=60)
 
-        [socket_folder] = parse_qs(urlsplit(database_url).query)["host"]
-        proxies = Proxy(to_socket(f"{socket_folder}/.s.PGSQL.5432")), Proxy(to_port(milvus_port)), Proxy(to_port(embedder_port))
-        for proxy in proxies:
+        async def started(proxy: Proxy) -> Proxy:
             await proxy.start()
             stack.push_async_callback(proxy.close)
+            return proxy
 
         async def channel_to(port: int) -> grpc.aio.Channel:
             return await stack.enter_async_context(open_channel(f"127.0.0.1:{port}", CallerSigner(key.encode())))
 
-        embedder = _embedder(folder, embedder_port, model, key, milvus=proxies[1])
+        milvus_port, embedder_port = free_port(), free_port()
+        milvus = EmbeddedMilvus(folder / "milvus", milvus_port, stack.enter_context((folder / "milvus.log").open("ab")))
+        milvus.start()
+        stack.callback(milvus.kill)
+        to_milvus, to_embedder = await started(Proxy(to_port(milvus_port))), await started(Proxy(to_port(embedder_port)))
+        # First, for its model takes longest.
+        embedder = _embedder(folder, embedder_port, model, key, milvus=to_milvus)
+        await embedder.start()
+        stack.push_async_callback(embedder.stop)
+
+        postgres = EmbeddedPostgres(folder / "postgres")
+        database_url = await asyncio.to_thread(postgres.start)
+        stack.callback(postgres.stop)
+        await Migrations(SCHEMA, FOLDER).upgrade(database_url)
+        [socket_folder] = parse_qs(urlsplit(database_url).query)["host"]
+        to_postgres = await started(Proxy(to_socket(f"{socket_folder}/.s.PGSQL.5432")))
+
         ingestors = []
         for name in ("first-ingestor", "second-ingestor"):
             port = free_port()
-            process = _ingestor(name, folder, port, key, postgres=proxies[0], embedder=proxies[2])
-            ingestors.append(Ingestor(process, await channel_to(port)))
+            process = _ingestor(name, folder, port, key, postgres=to_postgres, embedder=to_embedder)
             stack.push_async_callback(process.stop)
-        stack.push_async_callback(embedder.stop)
+            ingestors.append(Ingestor(process, await channel_to(port)))
         first, second = ingestors
-        await asyncio.gather(embedder.start(), first.process.start())
+        await first.process.start()
+        await asyncio.to_thread(wait_for_port, milvus_port, seconds=60)
         index = Embedder(await channel_to(embedder_port))
-        orders = Orders(folder / "orders")
-        yield World(folder, orders, postgres, milvus, *proxies, embedder, first, second, index, database_url, [first])
+        proxies = (to_postgres, to_milvus, to_embedder)
+        yield World(folder, Orders(folder / "orders"), postgres, milvus, *proxies, embedder, first, second, index, database_url, [first])
 
 
 def _embedder(folder: Path, port: int, model: Path, key: str, *, milvus: Proxy) -> Supervised:
@@ -268,7 +298,9 @@ def _ingestor(name: str, folder: Path, port: int, key: str, *, postgres: Proxy, 
         "LECTERN_INGESTOR_DRAIN_SECONDS": "1",
         "LECTERN_INGESTOR_QUEUE__LEASE_SECONDS": str(LEASE_SECONDS),
         "LECTERN_INGESTOR_QUEUE__MAX_DELIVERIES": str(MAX_DELIVERIES),
+        "LECTERN_INGESTOR_QUEUE__STALL_SECONDS": str(STALL_SECONDS),
         "LECTERN_INGESTOR_QUEUE__POLL_SECONDS": "0.2",
+        "LECTERN_INGESTOR_REPLACED_INDEX_SECONDS": "0",
         "LECTERN_INGESTOR_FETCHING__ALLOWED_NETWORKS": '["127.0.0.0/8"]',
     }
     return Supervised(name, ["tests.faults.process", "ingestor", str(folder / "orders")], settings, folder)

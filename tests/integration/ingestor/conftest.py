@@ -17,6 +17,7 @@ import pytest_asyncio
 from ingestor.settings import IngestorSettings
 from shared.logging import configure_logging
 from shared.rpc.caller_signing import CallerSigner
+from tests.conftest import left_in_time
 from tests.integration.ingestor.dictionary_embedder import Indexes, serve_dictionary
 from tests.integration.ingestor.library import Library, ingestor_settings, open_library
 
@@ -36,7 +37,7 @@ async def shared_library(postgres_url: str, tmp_path_factory: pytest.TempPathFac
     indexes = Indexes()
     async with serve_dictionary(indexes, CallerSigner(internal_key.hex().encode())) as port:
         settings = ingestor_settings(database_url, tmp_path_factory.mktemp("files"), internal_key, port)
-        async with open_library(settings, indexes) as library:
+        async with left_in_time(open_library(settings, indexes)) as library:
             yield library
 
 
