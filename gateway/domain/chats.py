@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import structlog
 
 from gateway.domain.accounts import Position, Principal
-from gateway.domain.assistants import Assistants, Visibility
+from gateway.domain.assistants import Assistant, Visibility
 from gateway.domain.listing import Listing, PageRequest
 from gateway.errors import chat_read_only
 from shared.errors import AppError, not_found
@@ -137,6 +137,14 @@ class ChatStore(Protocol):
     async def delete_folder(self, principal: Principal, folder_id: str) -> bool: ...
 
 
+class AssistantFinder(Protocol):
+    """Which assistants there are."""
+
+    async def get(self, principal: Principal, assistant: str) -> Assistant:
+        """By id or name. Raises AppError ASSISTANT_NOT_FOUND."""
+        ...
+
+
 class RecentAssistants(Protocol):
     """Which assistants a user has chats with."""
 
@@ -148,7 +156,7 @@ class RecentAssistants(Protocol):
 class Chats:
     """Manages a principal's chats and folders."""
 
-    def __init__(self, store: ChatStore, assistants: Assistants, recent: RecentAssistants, tokens: PageTokens) -> None:
+    def __init__(self, store: ChatStore, assistants: AssistantFinder, recent: RecentAssistants, tokens: PageTokens) -> None:
         self._store = store
         self._assistants = assistants
         self._recent = recent

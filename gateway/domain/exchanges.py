@@ -11,7 +11,6 @@ from gateway.domain.ask import Question, Role
 from gateway.domain.chats import Chat, Chats
 from gateway.domain.messages import Message, MessageState, MessageTree, Scope, conversation
 from gateway.domain.query_reading import read
-from gateway.domain.questions import Questions
 from gateway.domain.running_answer import Exchange
 from gateway.domain.search import Query
 from gateway.domain.user_settings import UserSettingsStore
@@ -39,6 +38,14 @@ class NewQuestion:
     follows_newest: bool = True
 
 
+class QuestionMaker(Protocol):
+    """Who knows what an assistant and a model add to a question."""
+
+    async def prepare(self, principal: Principal, question: Question, assistant: str = "", *, default_model: str = "") -> Question:
+        """Raises AppError ASSISTANT_NOT_FOUND or MODEL_NOT_FOUND."""
+        ...
+
+
 class ExchangeStore(MessageTree, Protocol):
     """Where questions and answers are written."""
 
@@ -60,7 +67,7 @@ class ExchangeStore(MessageTree, Protocol):
 class Exchanges:
     """Begins exchanges; ``passages`` are as many as an answer may rest on."""
 
-    def __init__(self, store: ExchangeStore, chats: Chats, questions: Questions, settings: UserSettingsStore, passages: int) -> None:
+    def __init__(self, store: ExchangeStore, chats: Chats, questions: QuestionMaker, settings: UserSettingsStore, passages: int) -> None:
         self._store = store
         self._chats = chats
         self._questions = questions
