@@ -29,6 +29,7 @@ class GeneratorAnswers:
             passages=[_from_passage(passage, score) for passage, score in passages],
             model=question.model,
             language=question.language,
+            max_answer_tokens=question.max_answer_tokens,
             instructions=question.instructions,
             history=_from_history(question.history),
             endpoint=_from_endpoint(question.endpoint),

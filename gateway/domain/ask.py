@@ -55,6 +55,7 @@ class Question:
         instructions: what an assistant adds to the rules of answering.
         history: the conversation before the question, oldest first.
         endpoint: where ``model`` runs when it is not one of the generator's own.
+        max_answer_tokens: bound of the answer's length; 0: the model's default.
     """
 
     query: Query
@@ -63,6 +64,7 @@ class Question:
     instructions: str = ""
     history: Sequence[Turn] = ()
     endpoint: Endpoint | None = None
+    max_answer_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,13 @@ class Questions:
         choice = await self._models.choose(principal, question.model or default_model)
         return replace(question, model=choice.name, endpoint=choice.endpoint)
 
+    async def prepare_chat(self, principal: Principal, question: Question) -> Question:
+        """Like `prepare`, where the model that ``question`` names may also be an assistant, which comes before a model of the same name."""
+        found = await self._assistants.find(principal, question.model) if question.model else None
+        if found is not None:
+            question = briefed(replace(question, model=""), found)
+        return await self.prepare(principal, question)
+
 
 def briefed(question: Question, assistant: Assistant) -> Question:
     """``question`` as it is put to ``assistant``: its prompt stands before the question's own instructions."""

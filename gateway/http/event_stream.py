@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -20,7 +20,10 @@ _HEARTBEAT: Final = b": still here\n\n"
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A named event; ``data`` is JSON on one line. A client that comes back sends the last ``id`` as `Last-Event-ID`."""
+    """An event; ``data`` is JSON on one line, ``name`` is empty in protocols that have none.
+
+    A client that comes back sends the last ``id`` as `Last-Event-ID`.
+    """
 
     name: str
     data: str
@@ -28,7 +31,13 @@ class Event:
 
     def encode(self) -> bytes:
         head = f"id: {self.id}\n" if self.id else ""
-        return f"{head}event: {self.name}\ndata: {self.data}\n\n".encode()
+        head += f"event: {self.name}\n" if self.name else ""
+        return f"{head}data: {self.data}\n\n".encode()
+
+
+def problem_event(error: Exception) -> Event:
+    """An `error` event, whose data is a problem."""
+    return Event("error", event_data(error))
 
 
 async def begun(events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
@@ -46,18 +55,26 @@ async def _preceded(first: Event, events: AsyncGenerator[Event, None]) -> AsyncG
 class EventStream(Response):
     """Relays events as they come, with comments in between so that nobody takes silence for death.
 
-    A failure of ``events`` becomes an `error` event, and so does the end of the server. When the client leaves, ``events`` is closed
+    A failure of ``events`` becomes a last event, and so does the end of the server. When the client leaves, ``events`` is closed
     at once.
     """
 
-    def __init__(self, events: AsyncGenerator[Event, None], heartbeat_seconds: float, *, until: asyncio.Event | None = None) -> None:
-        """A stream of ``events`` that need not be waited for once ``until`` is set."""
+    def __init__(
+        self,
+        events: AsyncGenerator[Event, None],
+        heartbeat_seconds: float,
+        *,
+        until: asyncio.Event | None = None,
+        failure: Callable[[Exception], Event] = problem_event,
+    ) -> None:
+        """A stream of ``events`` that need not be waited for once ``until`` is set; ``failure`` makes the last event of one that fails."""
         # Some proxies hold back what they could compress or gather.
         super().__init__(headers={"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}, media_type=MEDIA_TYPE)
         del self.headers["content-length"]
         self._events = events
         self._heartbeat_seconds = heartbeat_seconds
         self._until = until or asyncio.Event()
+        self._failure = failure
         self._sent = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,7 +93,7 @@ class EventStream(Response):
         finally:
             await _cancel(relay, left, ended, heart)
         if cut_by_us:
-            await self._send(send, Event("error", event_data(gateway_stopping())).encode())
+            await self._send(send, self._failure(gateway_stopping()).encode())
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _relay(self, send: Send) -> None:
@@ -85,7 +102,7 @@ class EventStream(Response):
                 async for event in events:
                     await self._send(send, event.encode())
         except Exception as error:  # noqa: BLE001  # the status line has gone out: the only place left to say it is the stream
-            await self._send(send, Event("error", event_data(error)).encode())
+            await self._send(send, self._failure(error).encode())
 
     async def _beat(self, send: Send) -> None:
         while True:

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import CLIENT_CLOSED_REQUEST, http_status
-from gateway.http.openai_errors import OPENAI_PREFIX, openai_error
+from gateway.http.openai_errors import OPENAI_PREFIX, OpenAIError, openai_error
 from shared.errors import AppError, FieldViolation, Status
 from shared.request_id import current_request_id
 from shared.rpc.status import INTERNAL_MESSAGE
@@ -95,10 +95,13 @@ def error_response(scope: Scope, error: AppError) -> Response:
 
 def _response(scope: Scope, problem: Problem, headers: Mapping[str, str] | None) -> Response:
     if scope["path"].startswith(OPENAI_PREFIX):
-        field = problem.errors[0].field if problem.errors else None
-        shaped = openai_error(problem.status, problem.detail, problem.reason, field)
-        return Response(shaped.model_dump_json(), status_code=problem.status, headers=headers, media_type="application/json")
+        return Response(_openai(problem).model_dump_json(), status_code=problem.status, headers=headers, media_type="application/json")
     return Response(problem.model_dump_json(), status_code=problem.status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def _openai(problem: Problem) -> OpenAIError:
+    field = problem.errors[0].field if problem.errors else None
+    return openai_error(problem.status, problem.detail, problem.reason, field)
 
 
 async def handle(request: Request, error: Exception) -> Response:
@@ -171,3 +174,8 @@ class ProblemMiddleware:
 def event_data(error: Exception) -> str:
     """The problem as the data of an `error` event."""
     return json.dumps(problem_of(to_app_error(error)).model_dump(mode="json"), ensure_ascii=False)
+
+
+def openai_event_data(error: Exception) -> str:
+    """The error in OpenAI's shape, as the data of an event."""
+    return _openai(problem_of(to_app_error(error))).model_dump_json()

@@ -25,7 +25,7 @@ class AskInput(RequestBody):
     filter: FilterInput = None
     literal: LiteralInput = False
     stream: bool = Field(default=False, description="Answer as server-sent events: `metadata`, `delta`, `citation`, `complete`, `error`.")
-    model: Annotated[str, Field(max_length=200, description="One of /api/v1/llm-models; empty: the default one.")] = ""
+    model: Annotated[str, Field(max_length=500, description="One of /api/v1/llm-models; empty: the default one.")] = ""
     language: Annotated[
         str, Field(pattern="^([a-z]{2})?$", description="ISO 639-1 code of the answer's language; empty: the question's.")
     ] = ""
