@@ -31,10 +31,10 @@ def from_filter(condition: Filter) -> filter_pb2.Filter:
         case Comparison(field, operator, values):
             operands = [from_value(value) for value in values]
             return filter_pb2.Filter(comparison=filter_pb2.Comparison(field=field, operator=_OPERATORS[operator], values=operands))
-        case MetadataContains(value):
-            return filter_pb2.Filter(metadata_contains=filter_pb2.MetadataLookup(field="metadata", value=from_json(value)))
-        case MetadataContainedBy(value):
-            return filter_pb2.Filter(metadata_contained_by=filter_pb2.MetadataLookup(field="metadata", value=from_json(value)))
+        case MetadataContains(value, field):
+            return filter_pb2.Filter(metadata_contains=filter_pb2.MetadataLookup(field=field, value=from_json(value)))
+        case MetadataContainedBy(value, field):
+            return filter_pb2.Filter(metadata_contained_by=filter_pb2.MetadataLookup(field=field, value=from_json(value)))
         case _:
             raise TypeError(f"{type(condition).__name__} is decided on passages and never sent.")
 

@@ -39,6 +39,7 @@ from gateway.domain.accounts import Accounts
 from gateway.domain.ask import Ask
 from gateway.domain.assistants import Assistants
 from gateway.domain.authentication import Authenticator
+from gateway.domain.document_filter import DocumentFilter
 from gateway.domain.idempotency import Idempotency
 from gateway.domain.organisation_models import OrganisationModels
 from gateway.domain.providers import Providers
@@ -59,6 +60,7 @@ from gateway.routes import (
     assistants,
     chat_completions,
     collections,
+    document_filter,
     documents,
     embeddings,
     jobs,
@@ -80,6 +82,7 @@ from shared.rpc.channel import open_channel
 log = structlog.get_logger()
 _ROUTERS = (
     search,
+    document_filter,
     ask,
     assistants,
     collections,
@@ -186,6 +189,7 @@ async def _open_services(settings: GatewaySettings, stack: AsyncExitStack) -> Se
     authenticator = Authenticator(store, settings.key_cache_seconds)
     tokens = PageTokens(_derived(key, b"page tokens of the gateway"))
     library = IngestorCollections(ingestor, timeouts.rpc_seconds)
+    documenting = IngestorDocuments(ingestor, timeouts.rpc_seconds, timeouts.upload_seconds)
     pieces = IngestorPassages(ingestor, timeouts.rpc_seconds)
     index = EmbedderIndex(embedder, timeouts.rpc_seconds)
     answers = GeneratorAnswers(generator, timeouts.rpc_seconds, timeouts.answer_seconds)
@@ -205,7 +209,8 @@ async def _open_services(settings: GatewaySettings, stack: AsyncExitStack) -> Se
         accounts=Accounts(store, authenticator, tokens),
         authenticator=authenticator,
         collections=library,
-        documents=IngestorDocuments(ingestor, timeouts.rpc_seconds, timeouts.upload_seconds),
+        documents=documenting,
+        document_filter=DocumentFilter(documenting, library, tokens),
         jobs=IngestorJobs(ingestor, timeouts.rpc_seconds, timeouts.watch_seconds),
         passages=pieces,
         search=searching,

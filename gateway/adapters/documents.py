@@ -21,6 +21,8 @@ from gateway.domain.documents import (
     NewDocument,
 )
 from gateway.domain.listing import Listing, PageRequest
+from gateway.domain.scope import Scope
+from gateway.filter_messages import from_filter
 from lectern.ingestor.v1 import documents_pb2 as pb
 from lectern.ingestor.v1.documents_pb2_grpc import DocumentServiceStub
 from shared.rpc.limits import STREAM_PART_BYTES
@@ -30,7 +32,7 @@ Response = TypeVar("Response")
 
 
 class IngestorDocuments:
-    """`gateway.domain.documents.Documents` over gRPC."""
+    """`gateway.domain.documents.Documents` and `gateway.domain.document_filter.FilteredDocuments` over gRPC."""
 
     def __init__(self, channel: grpc.aio.Channel, timeout_seconds: float, upload_seconds: float) -> None:
         self._stub = DocumentServiceStub(channel)
@@ -77,6 +79,17 @@ class IngestorDocuments:
         )
         with calling("ingestor"):
             response = await self._stub.ListDocuments(request, timeout=self._timeout)
+        return Listing([to_document(message) for message in response.documents], response.next_page_token)
+
+    async def filtered(self, scope: Scope, page: PageRequest) -> Listing[Document]:
+        request = pb.FilterDocumentsRequest(
+            filter=None if scope.filter is None else from_filter(scope.filter),
+            collection_ids=scope.collection_ids,
+            page_size=page.size,
+            page_token=page.token,
+        )
+        with calling("ingestor"):
+            response = await self._stub.FilterDocuments(request, timeout=self._timeout)
         return Listing([to_document(message) for message in response.documents], response.next_page_token)
 
     async def update(self, document_id: str, change: DocumentChange) -> Document:

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 from typing import Final
 
-from gateway.domain.filters import AllOf, Comparison, Filter, NoneOf, Operator, Place, any_of
+from gateway.domain.filters import AllOf, Comparison, Filter, NoneOf, Operator, Place, Subject, any_of
 from gateway.domain.strict_json import JsonValue
 from gateway.errors import nearest
 from shared.errors import AppError, invalid_argument
@@ -16,6 +16,7 @@ from shared.errors import AppError, invalid_argument
 MAX_VALUES: Final = 500
 MAX_TEXT: Final = 1000
 METADATA: Final = "metadata."
+COLLECTION_METADATA: Final = "collection_metadata."
 ORDERED: Final = {"$lt": Operator.LESS, "$lte": Operator.LESS_OR_EQUAL, "$gt": Operator.GREATER, "$gte": Operator.GREATER_OR_EQUAL}
 
 
@@ -61,15 +62,20 @@ def canonical(name: str) -> str | None:
     if name.startswith(_METADATA_ALIAS):
         return METADATA + name.removeprefix(_METADATA_ALIAS)
     name = ALIASES.get(name, name)
-    return name if name in FIELDS or name.startswith(METADATA) else None
+    return name if name in FIELDS or metadata_key(name) is not None else None
 
 
-def known_names() -> tuple[str, ...]:
-    return (*FIELDS, *ALIASES, METADATA + "<key>")
+def metadata_key(name: str) -> str | None:
+    """The key of the document's or its collection's metadata that the field names; None for another field."""
+    return next((name.removeprefix(prefix) for prefix in (METADATA, COLLECTION_METADATA) if name.startswith(prefix)), None)
+
+
+def known_names(subject: Subject) -> tuple[str, ...]:
+    return (*FIELDS, *ALIASES, METADATA + "<key>", *([COLLECTION_METADATA + "<key>"] if subject is Subject.DOCUMENTS else ()))
 
 
 def unknown_field(name: str, place: Place, hint: str = "") -> AppError:
-    message = f"There is no filter field {name!r}; the nearest is {nearest(name, known_names())!r}.{hint}"
+    message = f"There is no filter field {name!r}; the nearest is {nearest(name, known_names(place.subject))!r}.{hint}"
     return invalid_argument("UNKNOWN_FILTER_FIELD", message, field=place.field)
 
 
@@ -77,13 +83,25 @@ def kind_of(name: str, place: Place) -> Kind:
     """What the values of the field with this canonical name are.
 
     Raises:
-        AppError: FILTER_INVALID when a metadata key can't be one.
+        AppError: FILTER_INVALID when a metadata key can't be one, or is one of a collection and a search asks for it.
     """
-    if not name.startswith(METADATA):
+    key = metadata_key(name)
+    if key is None:
         return FIELDS[name]
-    if not _METADATA_KEY.fullmatch(name.removeprefix(METADATA)):
+    check_whose(name, place)
+    if not _METADATA_KEY.fullmatch(key):
         raise place.invalid("must name a metadata key of 1 to 200 characters without quotes, backslashes or control characters")
     return Kind.FREE
+
+
+def check_whose(name: str, place: Place) -> None:
+    """Refuse a collection's metadata where it can't be decided.
+
+    Raises:
+        AppError: FILTER_INVALID.
+    """
+    if place.subject is Subject.PASSAGES and name.startswith(COLLECTION_METADATA.removesuffix(".")):
+        raise place.invalid("asks for a collection's metadata, which only /api/v1/filter knows; name the collections instead")
 
 
 def compare(name: str, operator: str, operand: JsonValue, place: Place) -> Filter:

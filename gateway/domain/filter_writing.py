@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from gateway.domain.filter_fields import FIELDS, METADATA, Kind
+from gateway.domain.filter_fields import FIELDS, METADATA, Kind, metadata_key
 from gateway.domain.filters import AllOf, AnyOf, Comparison, Filter, MetadataContainedBy, MetadataContains, NoneOf, Operator, Phrase, Scalar
 from gateway.domain.query_language import NUMBER
 from gateway.domain.strict_json import JsonValue
@@ -67,9 +67,9 @@ def _nested(filter_: Filter, parenthesised: tuple[type[Filter], ...] = (AllOf, A
 
 def _comparison(comparison: Comparison) -> str | None:
     name, values = comparison.field, comparison.values
-    key = name.removeprefix(METADATA) if name.startswith(METADATA) else None
+    key = metadata_key(name)
     if comparison.operator is Operator.EXISTS:
-        return f"has:{_text(key or '', Kind.TEXT)}"
+        return f"has:{_text(key, Kind.TEXT)}" if key is not None and name.startswith(METADATA) else None
     if key is not None and not _KEY.fullmatch(key):
         return None
     kind = Kind.FREE if key is not None else FIELDS[name]
@@ -124,10 +124,10 @@ def _json(filter_: Filter) -> dict[str, JsonValue]:
             name, value = "$not", _json(inner)
         case Phrase(words):
             name, value = "$phrase", " ".join(words)
-        case MetadataContains(whole):
-            name, value = "metadata", {"$contains": dict(whole)}
-        case MetadataContainedBy(whole):
-            name, value = "metadata", {"$contained_by": dict(whole)}
+        case MetadataContains(whole, field):
+            name, value = field, {"$contains": dict(whole)}
+        case MetadataContainedBy(whole, field):
+            name, value = field, {"$contained_by": dict(whole)}
         case Comparison(field, operator, values):
             name, value = field, {operator.value: _operand(operator, values)}
     return {name: value}

@@ -45,16 +45,18 @@ class Phrase:
 
 @dataclass(frozen=True, slots=True)
 class MetadataContains:
-    """The document's metadata has all that ``value`` has, as PostgreSQL's ``@>`` has it."""
+    """The metadata has all that ``value`` has, as PostgreSQL's ``@>`` has it; ``field`` says whose."""
 
     value: Mapping[str, JsonValue]
+    field: str = "metadata"
 
 
 @dataclass(frozen=True, slots=True)
 class MetadataContainedBy:
-    """The document's metadata has nothing that ``value`` doesn't have, as PostgreSQL's ``<@`` has it."""
+    """The metadata has nothing that ``value`` doesn't have, as PostgreSQL's ``<@`` has it; ``field`` says whose."""
 
     value: Mapping[str, JsonValue]
+    field: str = "metadata"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,13 @@ PassageCondition = Phrase | MetadataContains | MetadataContainedBy
 Filter = Comparison | PassageCondition | AllOf | AnyOf | NoneOf
 
 
+class Subject(Enum):
+    """What a filter is about, which decides what it may say."""
+
+    PASSAGES = "passages"  # of a search: the index decides the fields, and the gateway texts and whole metadata
+    DOCUMENTS = "documents"  # the library decides all of it, and knows no texts
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where in a request something stands.
@@ -84,14 +93,16 @@ class Place:
     Attributes:
         field: the part of the request.
         label: how a sentence about it begins.
+        subject: what the filter is about.
     """
 
     field: str
     label: str
+    subject: Subject = Subject.PASSAGES
 
     def item(self, index: int) -> Place:
         """An item of the list that stands here; a query's text, of which the label tells more than the field, has no items."""
-        return Place(f"{self.field}[{index}]" if self.label == self.field else self.field, f"{self.label}[{index}]")
+        return Place(f"{self.field}[{index}]" if self.label == self.field else self.field, f"{self.label}[{index}]", self.subject)
 
     def invalid(self, what: str) -> AppError:
         return invalid_argument("FILTER_INVALID", f"{self.label} {what}.", field=self.field)
@@ -172,6 +183,10 @@ def comparisons(filter_: Filter) -> Iterator[Comparison]:
     return (node for node, _ in _nodes(filter_, 1) if isinstance(node, Comparison))
 
 
+def has_phrase(filter_: Filter) -> bool:
+    return any(isinstance(node, Phrase) for node, _ in _nodes(filter_, 1))
+
+
 def _nodes(filter_: Filter, depth: int) -> Iterator[tuple[Filter, int]]:
     yield filter_, depth
     match filter_:
@@ -187,6 +202,8 @@ def _of_passages(filter_: Filter) -> bool:
 
 
 def _refuse_mixture(filters: tuple[Filter, ...], place: Place) -> None:
+    if place.subject is Subject.DOCUMENTS:
+        return
     leaves = [node for filter_ in filters for node, _ in _nodes(filter_, 1) if not isinstance(node, AllOf | AnyOf | NoneOf)]
     if len({isinstance(leaf, PassageCondition) for leaf in leaves}) > 1:
         raise place.invalid(

@@ -19,7 +19,7 @@ from difflib import SequenceMatcher
 from typing import Final
 
 from gateway.domain.filter_fields import METADATA, Kind, canonical, compare, kind_of, unknown_field
-from gateway.domain.filters import Filter, Operator, Phrase, Place, all_of, any_of, both, check_size, none_of
+from gateway.domain.filters import Filter, Operator, Phrase, Place, Subject, all_of, any_of, both, check_size, has_phrase, none_of
 from gateway.domain.passage_conditions import words_of
 from gateway.domain.query_tokens import Lexeme, Token, Value, tokenize
 from gateway.domain.strict_json import JsonValue
@@ -69,7 +69,7 @@ def parse_query(source: str, field: str, now: datetime) -> ParsedQuery:
         AppError: UNKNOWN_FILTER_FIELD naming the nearest one; FILTER_INVALID saying what was expected at which character; FILTER_TOO_LARGE;
             QUERY_WITHOUT_WORDS when there are conditions alone.
     """
-    part = _Parser(tokenize(source), field, now).query(0)
+    part = _Parser(tokenize(source), Place(field, "The query"), now).query(0)
     text = " ".join(part.words).strip()
     if not text:
         message = "The query has conditions but nothing to look for. Add words that say what the passages should be about."
@@ -77,6 +77,21 @@ def parse_query(source: str, field: str, now: datetime) -> ParsedQuery:
     if part.filter is not None:
         check_size(part.filter, Place(field, "The query"))
     return ParsedQuery(text, part.filter)
+
+
+def parse_conditions(source: str, field: str, now: datetime) -> Filter | None:
+    """Read a query that finds documents: conditions alone; None when it is blank.
+
+    Raises:
+        AppError: FILTER_WITH_WORDS naming what is no condition on a document, and what `parse_query` raises.
+    """
+    place = Place(field, "The query", Subject.DOCUMENTS)
+    part = _Parser(tokenize(source), place, now).query(0)
+    if part.words or (part.filter is not None and has_phrase(part.filter)):
+        words = " ".join(part.words).strip() or "a word that must not be there"
+        message = f"The query has words beside its conditions: {words!r}. Documents are found by conditions alone; search for words."
+        raise invalid_argument("FILTER_WITH_WORDS", message, field=field)
+    return part.filter and check_size(part.filter, place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +109,11 @@ class _Part:
 
 
 class _Parser:
-    def __init__(self, lexemes: Sequence[Lexeme], field: str, now: datetime) -> None:
+    def __init__(self, lexemes: Sequence[Lexeme], whole: Place, now: datetime) -> None:
         self._lexemes = lexemes
         self._next = 0
         self._comparisons = 0
-        self._field = field
+        self._whole = whole
         self._now = now
 
     def query(self, depth: int) -> _Part:
@@ -204,7 +219,7 @@ class _Parser:
         return place
 
     def _place(self, lexeme: Lexeme, name: str) -> Place:
-        return Place(self._field, f"{name} at character {lexeme.position} of the query")
+        return Place(self._whole.field, f"{name} at character {lexeme.position} of the query", self._whole.subject)
 
 
 class _Condition:

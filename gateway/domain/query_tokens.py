@@ -56,7 +56,7 @@ class Lexeme:
     closed: bool = True
 
 
-_METADATA: Final = r"meta(?:data)?\.[\w.-]*\w"
+_METADATA: Final = r"(?:meta|(?:collection_)?metadata)\.[\w.-]*\w"
 _KNOWN: Final = "|".join([*FIELDS, *ALIASES, "has", _METADATA])
 _ORDERED: Final = "|".join([*(name for name in (*FIELDS, *ALIASES) if FIELDS[ALIASES.get(name, name)] is Kind.TIME), _METADATA])
 _NAME: Final = r"[^\W\d]\w+(?:\.[\w.-]*\w)?"

@@ -14,6 +14,7 @@ from gateway.domain.ask import Ask
 from gateway.domain.assistants import Assistants
 from gateway.domain.authentication import Authenticator
 from gateway.domain.collections import Collections
+from gateway.domain.document_filter import DocumentFilter
 from gateway.domain.documents import Documents
 from gateway.domain.embeddings import Embedder
 from gateway.domain.idempotency import Idempotency
@@ -39,6 +40,7 @@ class Services:
     authenticator: Authenticator
     collections: Collections
     documents: Documents
+    document_filter: DocumentFilter
     jobs: Jobs
     passages: Passages
     search: Search

@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from lectern_cli.connection import KeyOption, UrlOption, resolve
 from lectern_cli.output import JsonOption, one_line, out, place, plain, print_model
-from lectern_cli.search import CollectionsOption, FilterOption, parse_filter
+from lectern_cli.search import CollectionsOption, FilterOption, LiteralOption, parse_filter
 
 if TYPE_CHECKING:
     from lectern_client.models import AskEvent, Citation
@@ -23,6 +23,7 @@ class _Choice(TypedDict):
     filter: dict[str, Any] | None
     assistant: str | None
     model: str | None
+    literal: bool
 
 
 def ask(
@@ -30,6 +31,7 @@ def ask(
     *,
     collections: CollectionsOption = None,
     filter_: FilterOption = None,
+    literal: LiteralOption = False,
     assistant: Annotated[str | None, typer.Option("--assistant", help="Assistant to ask, by name or id.")] = None,
     model: Annotated[str | None, typer.Option("--model", help="Language model, by the server's name for it.")] = None,
     url: UrlOption = None,
@@ -47,7 +49,13 @@ def ask(
 
       lectern ask "Quel est le délai de préavis ?" --collection handbook
     """
-    chosen: _Choice = {"collections": collections or (), "filter": parse_filter(filter_), "assistant": assistant, "model": model}
+    chosen: _Choice = {
+        "collections": collections or (),
+        "filter": parse_filter(filter_),
+        "assistant": assistant,
+        "model": model,
+        "literal": literal,
+    }
     with resolve(url, key).open() as client:
         if as_json:
             print_model(client.ask(question, **chosen))

@@ -8,7 +8,21 @@ from typing import Annotated
 
 import typer
 
-from lectern_cli import ask, assistants, collections, documents, ingest, jobs, keys, laptop, providers, reconcile, reindex, search
+from lectern_cli import (
+    ask,
+    assistants,
+    collections,
+    document_filter,
+    documents,
+    ingest,
+    jobs,
+    keys,
+    laptop,
+    providers,
+    reconcile,
+    reindex,
+    search,
+)
 from lectern_cli.errors import complaint
 from lectern_cli.output import err, print_json
 
@@ -33,6 +47,7 @@ app.command("doctor", rich_help_panel=STACK)(laptop.doctor)
 app.command("demo", rich_help_panel=STACK)(laptop.demo)
 app.command("ingest", rich_help_panel=LIBRARY)(ingest.ingest)
 app.command("search", rich_help_panel=LIBRARY)(search.search)
+app.command("filter", rich_help_panel=LIBRARY)(document_filter.filter_documents)
 app.command("ask", rich_help_panel=LIBRARY)(ask.ask)
 app.add_typer(assistants.app, name="assistants", rich_help_panel=MANAGE)
 app.add_typer(collections.app, name="collections", rich_help_panel=MANAGE)

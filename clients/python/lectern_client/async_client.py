@@ -83,8 +83,10 @@ class AsyncLectern:
         limit: int = 10,
         literal: bool = False,
         group: bool = False,
+        explain: bool = False,
     ) -> SearchResult:
-        return await self._transport.send(operations.search(query, collections, filter, limit, literal=literal, group=group))
+        call = operations.search(query, collections, filter, limit, literal=literal, group=group, explain=explain)
+        return await self._transport.send(call)
 
     async def ask(
         self,
@@ -95,10 +97,10 @@ class AsyncLectern:
         assistant: str | None = None,
         model: str | None = None,
         language: str | None = None,
+        literal: bool = False,
     ) -> Answer:
-        return await self._transport.send(
-            operations.ask(question, collections, filter, assistant=assistant, answer_model=model, language=language, stream=False)
-        )
+        chosen: operations.Choice = {"assistant": assistant, "answer_model": model, "language": language, "literal": literal}
+        return await self._transport.send(operations.ask(question, collections, filter, **chosen, stream=False))
 
     async def ask_stream(
         self,
@@ -109,8 +111,10 @@ class AsyncLectern:
         assistant: str | None = None,
         model: str | None = None,
         language: str | None = None,
+        literal: bool = False,
     ) -> AsyncGenerator[AskEvent, None]:
-        call = operations.ask(question, collections, filter, assistant=assistant, answer_model=model, language=language, stream=True)
+        chosen: operations.Choice = {"assistant": assistant, "answer_model": model, "language": language, "literal": literal}
+        call = operations.ask(question, collections, filter, **chosen, stream=True)
         async with aclosing(self._transport.events(call)) as events:
             async for event in events:
                 known = ask_event(event)
@@ -194,6 +198,16 @@ class AsyncDocuments(AsyncResource):
 
     def list(self, collection: str, *, state: str | None = None, page_size: int | None = None) -> AsyncGenerator[Document, None]:
         return self._all(operations.list_documents(collection, state, page_size))
+
+    def filter(
+        self,
+        query: str = "",
+        *,
+        filter: Mapping[str, Any] | None = None,  # noqa: A002
+        collections: Sequence[str] = (),
+        page_size: int | None = None,
+    ) -> AsyncGenerator[Document, None]:
+        return self._all(operations.filter_documents(query, filter, collections, page_size))
 
     async def get(self, document_id: str, *, pages: bool = False) -> Document:
         return await self._transport.send(operations.get_document(document_id, pages_too=pages))

@@ -206,12 +206,20 @@ def pages(answer: Any) -> tuple[list[Any], str]:
 
 def list_of(kind: type[Model], path: str, /, **query: str | int | None) -> Callable[[str], ListCall[Model]]:
     """Makes the call for the page that a token names."""
+    return lambda token: Call("GET", path, _page_of(kind), query={**query, "page_token": token or None})
 
+
+def found_of(kind: type[Model], path: str, body: Mapping[str, Any]) -> Callable[[str], ListCall[Model]]:
+    """Makes the call for the page that a token names, of a list that is asked for by a body."""
+    return lambda token: Call("POST", path, _page_of(kind), json={**body, **given(page_token=token or None)})
+
+
+def _page_of(kind: type[Model]) -> Callable[[Any], tuple[list[Model], str]]:
     def parse(answer: Any) -> tuple[list[Model], str]:
         items, token = pages(answer)
         return [kind.model_validate(item) for item in items], token
 
-    return lambda token: Call("GET", path, parse, query={**query, "page_token": token or None})
+    return parse
 
 
 def given(**values: Any) -> dict[str, Any]:

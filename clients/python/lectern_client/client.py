@@ -89,6 +89,7 @@ class Lectern:
         limit: int = 10,
         literal: bool = False,
         group: bool = False,
+        explain: bool = False,
     ) -> SearchResult:
         """The passages that fit ``query`` best.
 
@@ -99,8 +100,10 @@ class Lectern:
             limit: hits at most.
             literal: take the query as plain text.
             group: say also which hits are of the same document and section.
+            explain: say also why each hit stands where it stands.
         """
-        return self._transport.send(operations.search(query, collections, filter, limit, literal=literal, group=group))
+        call = operations.search(query, collections, filter, limit, literal=literal, group=group, explain=explain)
+        return self._transport.send(call)
 
     def ask(
         self,
@@ -111,6 +114,7 @@ class Lectern:
         assistant: str | None = None,
         model: str | None = None,
         language: str | None = None,
+        literal: bool = False,
     ) -> Answer:
         """An answer from the documents, with its citations, once it is complete.
 
@@ -121,10 +125,10 @@ class Lectern:
             assistant: id or name of the one to ask; what is said here counts before what it says.
             model: one of the server's; None: the default one.
             language: ISO 639-1 code of the answer's language; None: the question's.
+            literal: take the question as plain text, in which nothing is a condition.
         """
-        return self._transport.send(
-            operations.ask(question, collections, filter, assistant=assistant, answer_model=model, language=language, stream=False)
-        )
+        chosen: operations.Choice = {"assistant": assistant, "answer_model": model, "language": language, "literal": literal}
+        return self._transport.send(operations.ask(question, collections, filter, **chosen, stream=False))
 
     def ask_stream(
         self,
@@ -135,6 +139,7 @@ class Lectern:
         assistant: str | None = None,
         model: str | None = None,
         language: str | None = None,
+        literal: bool = False,
     ) -> Iterator[AskEvent]:
         """The events of an answer as they come: metadata, deltas and citations, and last a complete.
 
@@ -143,9 +148,8 @@ class Lectern:
         Raises:
             ProtocolError: the stream ended before the answer was complete.
         """
-        for event in self._transport.events(
-            operations.ask(question, collections, filter, assistant=assistant, answer_model=model, language=language, stream=True)
-        ):
+        chosen: operations.Choice = {"assistant": assistant, "answer_model": model, "language": language, "literal": literal}
+        for event in self._transport.events(operations.ask(question, collections, filter, **chosen, stream=True)):
             known = ask_event(event)
             if known is not None:
                 yield known
@@ -247,6 +251,24 @@ class Documents(Resource):
 
     def list(self, collection: str, *, state: str | None = None, page_size: int | None = None) -> Iterator[Document]:
         return self._all(operations.list_documents(collection, state, page_size))
+
+    def filter(
+        self,
+        query: str = "",
+        *,
+        filter: Mapping[str, Any] | None = None,  # noqa: A002
+        collections: Sequence[str] = (),
+        page_size: int | None = None,
+    ) -> Iterator[Document]:
+        """The documents that satisfy every condition, oldest first, in any state.
+
+        Args:
+            query: conditions in the query language, such as ``type:pdf updated:7d``.
+            filter: conditions as JSON; they hold together with those of the query.
+            collections: ids or names; empty: all of the organisation.
+            page_size: how many are fetched at once.
+        """
+        return self._all(operations.filter_documents(query, filter, collections, page_size))
 
     def get(self, document_id: str, *, pages: bool = False) -> Document:
         return self._transport.send(operations.get_document(document_id, pages_too=pages))

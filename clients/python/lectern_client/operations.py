@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypedDict
 
-from lectern_client.calls import API, Call, ListCall, given, list_of, model, ndjson, once, part
+from lectern_client.calls import API, Call, ListCall, found_of, given, list_of, model, ndjson, once, part
 from lectern_client.models import (
     Answer,
     ApiKey,
@@ -32,6 +32,16 @@ from lectern_client.models import (
     SearchResult,
     Uploaded,
 )
+
+
+class Choice(TypedDict):
+    """How a question is to be answered."""
+
+    assistant: str | None
+    answer_model: str | None
+    language: str | None
+    literal: bool
+
 
 # The server hands a whole upload on before it answers.
 _UPLOAD_SECONDS = 900.0
@@ -151,12 +161,25 @@ def get_passage(passage_id: str, before: int, after: int) -> Call[PassageInConte
 
 
 def search(
-    query: str, collections: Sequence[str], filter_: Mapping[str, Any] | None, limit: int, *, literal: bool, group: bool
+    query: str,
+    collections: Sequence[str],
+    filter_: Mapping[str, Any] | None,
+    limit: int,
+    *,
+    literal: bool,
+    group: bool,
+    explain: bool,
 ) -> Call[SearchResult]:
-    body = given(
-        query=query, collections=list(collections) or None, filter=filter_, limit=limit, literal=literal or None, group=group or None
-    )
+    asked = {name: True for name, wanted in (("literal", literal), ("group", group), ("explain", explain)) if wanted}
+    body = given(query=query, collections=list(collections) or None, filter=filter_, limit=limit, **asked)
     return Call("POST", f"{API}/search", model(SearchResult), json=body)
+
+
+def filter_documents(
+    query: str, filter_: Mapping[str, Any] | None, collections: Sequence[str], page_size: int | None
+) -> Callable[[str], ListCall[Document]]:
+    body = given(query=query or None, filter=filter_, collections=list(collections) or None, page_size=page_size)
+    return found_of(Document, f"{API}/filter", body)
 
 
 def ask(
@@ -167,6 +190,7 @@ def ask(
     assistant: str | None,
     answer_model: str | None,
     language: str | None,
+    literal: bool,
     stream: bool,
 ) -> Call[Answer]:
     body = given(
@@ -176,6 +200,7 @@ def ask(
         assistant=assistant,
         model=answer_model,
         language=language,
+        literal=literal or None,
         stream=stream or None,
     )
     return Call("POST", f"{API}/ask", model(Answer), json=body, repeatable=False, read_seconds=_ANSWER_SECONDS)

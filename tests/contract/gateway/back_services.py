@@ -214,6 +214,11 @@ class Documents(documents_pb2_grpc.DocumentServiceServicer):
         mine = [value for (owner, _), value in self.world.documents.items() if owner == current_caller().organisation_id]
         return documents_pb2.ListDocumentsResponse(documents=mine)
 
+    async def FilterDocuments(self, request: documents_pb2.FilterDocumentsRequest, context: Any) -> Any:
+        await self.world.called("FilterDocuments", request)
+        mine = [value for (owner, _), value in self.world.documents.items() if owner == current_caller().organisation_id]
+        return documents_pb2.FilterDocumentsResponse(documents=mine, next_page_token="" if request.page_token else "more")
+
     async def UpdateDocument(self, request: documents_pb2.UpdateDocumentRequest, context: Any) -> Any:
         await self.world.called("UpdateDocument", request)
         document = self.world.documents[self.world.key(request.document_id)]

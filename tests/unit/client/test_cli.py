@@ -252,6 +252,7 @@ COMMANDS = (
     "demo",
     "ingest",
     "search",
+    "filter",
     "ask",
     "assistants",
     "collections",

@@ -27,10 +27,15 @@ from lectern_client.models.search import (
     Citation,
     DocumentGroup,
     Hit,
+    HitExplanation,
+    MatchedTerm,
     Passage,
     PassageInContext,
+    QueryWord,
+    SearchExplanation,
     SearchResult,
     SectionGroup,
+    TextSpan,
 )
 
 __all__ = [
@@ -55,6 +60,7 @@ __all__ = [
     "EmbeddingModel",
     "EmbeddingModels",
     "Hit",
+    "HitExplanation",
     "IndexRebuild",
     "Job",
     "JobDocument",
@@ -63,6 +69,7 @@ __all__ = [
     "JobStep",
     "LanguageModel",
     "LanguageModels",
+    "MatchedTerm",
     "NewApiKey",
     "NewOrganisation",
     "Organisation",
@@ -71,8 +78,11 @@ __all__ = [
     "PassageInContext",
     "Provider",
     "ProviderModel",
+    "QueryWord",
     "ReconcileReport",
+    "SearchExplanation",
     "SearchResult",
     "SectionGroup",
+    "TextSpan",
     "Uploaded",
 ]

@@ -37,6 +37,55 @@ class PassageInContext(Passage):
     after: list[Passage] = Field(default_factory=list)
 
 
+class TextSpan(Reply):
+    """A piece of a passage's text; ``start`` and ``end`` are offsets in it, in Unicode code points."""
+
+    text: str
+    start: int
+    end: int
+
+
+class MatchedTerm(Reply):
+    """A word of the query that a hit has.
+
+    Attributes:
+        terms: its analysed forms that the index has for the passage.
+        count: how often, in the text and in the document's name and headings above it.
+        score: what it adds to the hit's lexical score.
+        in_text: where it stands in the text.
+    """
+
+    word: str
+    terms: list[str]
+    count: int
+    score: float
+    in_text: list[TextSpan] = Field(default_factory=list)
+
+
+class HitExplanation(Reply):
+    """Why a hit stands where it stands: both shares make its score."""
+
+    dense_share: float
+    lexical_share: float
+    matched_terms: list[MatchedTerm] = Field(default_factory=list)
+    filter_clauses: list[str] = Field(default_factory=list)
+
+
+class QueryWord(Reply):
+    """A word of the query, and the terms that it may stand as in the index."""
+
+    text: str
+    terms: list[str]
+
+
+class SearchExplanation(Reply):
+    """How meaning and words were weighed for a query."""
+
+    dense_weight: float
+    lexical_weight: float
+    words: list[QueryWord] = Field(default_factory=list)
+
+
 class Hit(Reply):
     """A passage that a search found; ``scores`` tells what each arm of the search thought of it."""
 
@@ -54,6 +103,7 @@ class Hit(Reply):
     score: float
     scores: dict[str, float | None] = Field(default_factory=dict)
     metadata: dict[str, Any] = Field(default_factory=dict)
+    explanation: HitExplanation | None = None
 
 
 class SectionGroup(Reply):
@@ -73,10 +123,11 @@ class DocumentGroup(Reply):
 
 
 class SearchResult(Reply):
-    """What a search found, best first; ``groups`` only when it was asked for."""
+    """What a search found, best first; ``groups`` and ``explanation`` only when they were asked for."""
 
     hits: list[Hit]
     groups: list[DocumentGroup] | None = None
+    explanation: SearchExplanation | None = None
     timings_ms: dict[str, float] = Field(default_factory=dict)
     trace_id: str = ""
 
