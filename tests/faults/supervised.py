@@ -41,16 +41,20 @@ class Supervised:
 
     async def stop(self) -> None:
         """Ask it to end, and kill it if it does not, frozen or not."""
-        if self._keeper is None:
-            return
         self._ending = True
         self.signal(signal.SIGTERM)
         self.signal(signal.SIGCONT)
-        _, alive = await asyncio.wait({self._keeper}, timeout=_STOP_SECONDS)
-        if alive:
-            self.signal(signal.SIGKILL)
-            await asyncio.wait(alive, timeout=_STOP_SECONDS)
-        self._keeper = None
+        if self._keeper is not None:
+            await asyncio.wait({self._keeper}, timeout=_STOP_SECONDS)
+            await self.kill()
+
+    async def kill(self) -> None:
+        """End it at once, and do not start it again."""
+        self._ending = True
+        self.signal(signal.SIGKILL)
+        if self._keeper is not None:
+            await asyncio.wait({self._keeper}, timeout=_STOP_SECONDS)
+            self._keeper = None
 
     def signal(self, number: signal.Signals) -> None:
         """Send ``number`` to the present process; nothing happens when it has ended already."""

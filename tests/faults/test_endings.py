@@ -77,7 +77,7 @@ async def test_work_without_progress_is_given_up_and_put_aside_after_its_last_de
 ) -> None:
     indexes = Indexes()
     indexes["acme"].deadly.add("never answered")
-    queue = {"lease_seconds": 1.0, "poll_seconds": 0.2, "stall_seconds": 2.0, "max_deliveries": 2}
+    queue = {"lease_seconds": 1.0, "poll_seconds": 0.2, "stall_seconds": 1.0, "max_deliveries": 2}
     async with serve_dictionary(indexes, CallerSigner(internal_key.hex().encode())) as port:
         settings = ingestor_settings(database_url, tmp_path, internal_key, port, queue=queue)
         async with open_library(settings, indexes) as library:

@@ -18,9 +18,13 @@ Outage: TypeAlias = Callable[[World], Awaitable[None]]
 PAST_THE_LEASE_SECONDS = LEASE_SECONDS * 1.5
 
 
+async def postgres_restarts(world: World) -> None:
+    await asyncio.to_thread(world.restart_postgres)
+
+
 async def postgres_restarts_twice(world: World) -> None:
     for _ in range(2):
-        await asyncio.to_thread(world.restart_postgres)
+        await postgres_restarts(world)
         await asyncio.sleep(LEASE_SECONDS / 4)
 
 
@@ -72,6 +76,7 @@ async def the_ingestor_is_asked_to_stop(world: World) -> None:
 
 
 OUTAGES: dict[Outage, str] = {
+    postgres_restarts: "new connections",
     postgres_restarts_twice: "new connections",
     postgres_is_cut_off_again_and_again: "new connections",
     postgres_falls_silent: "new connections and another delivery",
@@ -82,7 +87,7 @@ OUTAGES: dict[Outage, str] = {
     the_embedder_falls_silent: "a new stream with what was not acknowledged",
     the_ingestor_is_asked_to_stop: "a new process, at once",
 }
-BOUNDED: set[Outage] = {postgres_restarts_twice, the_embedders_stream_is_cut}
+BOUNDED: set[Outage] = {postgres_restarts, the_embedders_stream_is_cut}
 
 
 def outages() -> list[object]:

@@ -36,7 +36,7 @@ from tests.integration.ingestor.dictionary_embedder import Indexes
 from tests.integration.ingestor.library import Library
 
 Result = TypeVar("Result")
-LEASE_SECONDS = 3.0
+LEASE_SECONDS = 2.0
 MAX_DELIVERIES = 5
 CALL_SECONDS = 6.0
 # Less than the time in which an embedder that is silent is given up by those who call it.
@@ -252,7 +252,7 @@ async def open_world(folder: Path, model: Path) -> AsyncIterator[World]:
         # First, for its model takes longest.
         embedder = _embedder(folder, embedder_port, model, key, milvus=to_milvus)
         await embedder.start()
-        stack.push_async_callback(embedder.stop)
+        stack.push_async_callback(embedder.kill)
 
         postgres = EmbeddedPostgres(folder / "postgres")
         database_url = await asyncio.to_thread(postgres.start)
