@@ -22,48 +22,59 @@ from gateway.adapters.accounts import PostgresAccounts
 from gateway.adapters.answers import GeneratorAnswers
 from gateway.adapters.assistant_file import OWN_FILE, read_assistants
 from gateway.adapters.assistants import PostgresAssistants
+from gateway.adapters.chats import PostgresChats, PostgresUserSettings
 from gateway.adapters.collections import IngestorCollections
-from gateway.adapters.database import open_pool
+from gateway.adapters.database import Pool, open_pool
 from gateway.adapters.documents import IngestorDocuments
 from gateway.adapters.embeddings import RemoteEmbedder
 from gateway.adapters.envelopes import Envelopes
 from gateway.adapters.health import PeerHealth
 from gateway.adapters.index import EmbedderIndex
 from gateway.adapters.jobs import IngestorJobs
+from gateway.adapters.messages import PostgresMessages
 from gateway.adapters.passages import IngestorPassages
 from gateway.adapters.providers import PostgresProviders
 from gateway.adapters.reconcile import IngestorReconciler
 from gateway.adapters.reindex import IngestorRebuilds
 from gateway.adapters.replies import PostgresReplies
 from gateway.domain.accounts import Accounts
+from gateway.domain.answering import Answering
 from gateway.domain.ask import Ask
 from gateway.domain.assistants import Assistants
 from gateway.domain.authentication import Authenticator
+from gateway.domain.chat_titles import ChatTitles
+from gateway.domain.chats import Chats
 from gateway.domain.document_filter import DocumentFilter
+from gateway.domain.exchanges import Exchanges
 from gateway.domain.idempotency import Idempotency
+from gateway.domain.messages import Messages
 from gateway.domain.organisation_models import OrganisationModels
 from gateway.domain.providers import Providers
 from gateway.domain.questions import Questions
 from gateway.domain.readiness import PROBE_SECONDS, Readiness
 from gateway.domain.reindex import Reindexing
 from gateway.domain.search import Search
+from gateway.domain.user_settings import ChosenSettings
 from gateway.http import openapi, problems
 from gateway.http.admission import AddressMiddleware, BodyLimitMiddleware, ConcurrencyMiddleware
 from gateway.http.authentication import AuthenticationMiddleware
 from gateway.http.listener import listening
+from gateway.http.mcp_endpoint import McpEndpoint
 from gateway.http.problems import ProblemMiddleware
 from gateway.http.request_context import RequestContextMiddleware
-from gateway.http.services import Services
+from gateway.http.services import Conversations, Services
 from gateway.routes import (
     accounts,
     ask,
     assistants,
     chat_completions,
+    chats,
     collections,
     document_filter,
     documents,
     embeddings,
     jobs,
+    messages,
     models,
     openai_models,
     passages,
@@ -80,11 +91,14 @@ from shared.rpc.caller_signing import CallerSigner
 from shared.rpc.channel import open_channel
 
 log = structlog.get_logger()
+_ANSWERS_SHARE_OF_DRAIN = 0.75
 _ROUTERS = (
     search,
     document_filter,
     ask,
     assistants,
+    chats,
+    messages,
     collections,
     documents,
     jobs,
@@ -139,6 +153,8 @@ def create_app(settings: GatewaySettings) -> Application:
     )
     for routes in _ROUTERS:
         app.include_router(routes.router)
+    app.state.mcp = McpEndpoint(app.version)
+    app.add_route("/mcp", app.state.mcp, include_in_schema=False)
     return app
 
 
@@ -155,6 +171,9 @@ async def serve(settings: GatewaySettings) -> AsyncIterator[RunningGateway]:
         app.state.services = services = await _open_services(settings, stack)
         await _bootstrap(settings, services.accounts)
         await stack.enter_async_context(_running(services.idempotency.prune_for_ever()))
+        await stack.enter_async_context(_running(services.conversations.chats.prune_for_ever()))
+        await stack.enter_async_context(services.conversations.answering.open())
+        await stack.enter_async_context(app.state.mcp.open())
         port = await stack.enter_async_context(listening(app, settings.listen, settings.timeouts.drain_seconds))
         host = settings.listen.rpartition(":")[0]
         log.info("gateway_started", host=host, port=port)
@@ -162,6 +181,9 @@ async def serve(settings: GatewaySettings) -> AsyncIterator[RunningGateway]:
             yield RunningGateway(f"http://{host}:{port}", app)
         finally:
             services.stopping.set()
+            # Answers that are still being written end in time for their readers to hear of it.
+            drain_seconds = settings.timeouts.drain_seconds
+            asyncio.get_running_loop().call_later(drain_seconds * _ANSWERS_SHARE_OF_DRAIN, services.conversations.answering.fail_all)
 
 
 @asynccontextmanager
@@ -202,6 +224,8 @@ async def _open_services(settings: GatewaySettings, stack: AsyncExitStack) -> Se
         log.info("provider_keys_resealed", count=resealed)
     language_models = OrganisationModels(answers, providing)
     asked = Assistants(assisting, library, language_models, tokens)
+    questions = Questions(asked, language_models)
+    asking = Ask(searching, answers)
     peers = {"ingestor": ingestor, "embedder": embedder, "generator": generator}
     probes = {name: PeerHealth(channel, PROBE_SECONDS).is_ready for name, channel in peers.items()}
     return Services(
@@ -216,16 +240,43 @@ async def _open_services(settings: GatewaySettings, stack: AsyncExitStack) -> Se
         search=searching,
         reconciler=IngestorReconciler(ingestor, timeouts.watch_seconds),
         reindexing=Reindexing(IngestorRebuilds(ingestor, timeouts.rpc_seconds, timeouts.watch_seconds)),
-        ask=Ask(searching, answers),
+        ask=asking,
         assistants=asked,
-        questions=Questions(asked, language_models),
+        questions=questions,
         embedder=RemoteEmbedder(embedder, timeouts.embed_seconds),
         embedding_models=index,
         language_models=language_models,
         providers=Providers(providing, tokens),
+        conversations=_conversations(
+            settings, pool, tokens=tokens, assistants=asked, questions=questions, pieces=pieces, asking=asking, answers=answers
+        ),
         readiness=Readiness({"accounts": store.is_ready, **probes}),
         idempotency=Idempotency(PostgresReplies(pool, _derived(key, b"kept replies of the gateway"))),
         stopping=asyncio.Event(),
+    )
+
+
+def _conversations(
+    settings: GatewaySettings,
+    pool: Pool,
+    *,
+    tokens: PageTokens,
+    assistants: Assistants,
+    questions: Questions,
+    pieces: IngestorPassages,
+    asking: Ask,
+    answers: GeneratorAnswers,
+) -> Conversations:
+    chatting, telling, choosing = PostgresChats(pool), PostgresMessages(pool), PostgresUserSettings(pool)
+    chats = Chats(chatting, assistants, choosing, tokens)
+    messages = Messages(telling, chats, pieces, tokens)
+    titles = ChatTitles(answers, chatting)
+    return Conversations(
+        chats=chats,
+        messages=messages,
+        exchanges=Exchanges(telling, chats, questions, choosing, settings.ask_passages),
+        answering=Answering(telling, chats, messages, asking, titles, resume_seconds=settings.timeouts.resume_seconds),
+        settings=ChosenSettings(choosing, assistants),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Final, Protocol
 
 import structlog
@@ -131,6 +132,17 @@ class Answering:
             await self._store.want_stop(principal, chat_id, message_id)
         return await self._ended(principal, chat_id, message_id)
 
+    async def delete_chat(self, principal: Principal, chat_id: str) -> None:
+        """Delete a chat, and end what is written in it; other processes notice within seconds.
+
+        Raises:
+            AppError: CHAT_NOT_FOUND or CHAT_READ_ONLY.
+        """
+        await self._chats.delete(principal, chat_id)
+        for running in self._running.values():
+            if running.exchange.answer.chat_id == chat_id:
+                running.fail(not_found("chat", chat_id))
+
     async def _own_answer(self, principal: Principal, chat_id: str, message_id: str) -> Message:
         await self._chats.get_own(principal, chat_id)
         message = await self._messages.get(principal, chat_id, message_id)
@@ -155,8 +167,11 @@ class Answering:
         async with aclosing(self._ask.stream(running.exchange.asked)) as events:
             async for event in events:
                 shown = running.draft.add(event)
-                if shown is not None:
-                    running.tell(Begun(running.exchange, shown) if isinstance(shown, Found) else shown)
+                if isinstance(shown, Found):
+                    # Its timings grow until the end; the event is what was known now.
+                    running.tell(Begun(running.exchange, replace(shown, timings_ms=dict(shown.timings_ms))))
+                elif shown is not None:
+                    running.tell(shown)
                 self._titles.consider(running)
 
     async def _see_to_the_end(self, running: RunningAnswer) -> None:

@@ -143,10 +143,10 @@ class _Exchange:
     citations: list[Citation] = field(default_factory=list)
 
     def cite(self, quote: Quote) -> Citation | None:
-        """The citation of ``quote``; None when its passage was never given, which only a broken generator does."""
+        """The citation of ``quote``; None when its passage was never given or does not say it, which only a broken generator does."""
         passage = next((hit.passage for hit in self.found.hits if hit.passage.passage_id == quote.passage_id), None)
-        if passage is None:
-            log.error("citation_of_unknown_passage", passage_id=quote.passage_id)
+        if passage is None or quote.quote not in passage.text:
+            log.error("citation_untrue", passage_id=quote.passage_id, given=passage is not None)
             return None
         citation = Citation(quote, passage)
         self.citations.append(citation)

@@ -209,7 +209,7 @@ class Chats:
         return changed
 
     async def delete(self, principal: Principal, chat_id: str) -> None:
-        """Delete a chat with its messages; an answer that is being written to it ends. Raises what `get_own` raises."""
+        """Delete a chat with its messages. Raises what `get_own` raises."""
         await self.get_own(principal, chat_id)
         await self._store.delete(principal, chat_id)
 

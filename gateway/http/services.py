@@ -10,15 +10,19 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from gateway.domain.accounts import Accounts
+from gateway.domain.answering import Answering
 from gateway.domain.ask import Ask
 from gateway.domain.assistants import Assistants
 from gateway.domain.authentication import Authenticator
+from gateway.domain.chats import Chats
 from gateway.domain.collections import Collections
 from gateway.domain.document_filter import DocumentFilter
 from gateway.domain.documents import Documents
 from gateway.domain.embeddings import Embedder
+from gateway.domain.exchanges import Exchanges
 from gateway.domain.idempotency import Idempotency
 from gateway.domain.jobs import Jobs
+from gateway.domain.messages import Messages
 from gateway.domain.models import EmbeddingModels
 from gateway.domain.organisation_models import OrganisationModels
 from gateway.domain.passages import Passages
@@ -28,7 +32,19 @@ from gateway.domain.readiness import Readiness
 from gateway.domain.reconcile import Reconciler
 from gateway.domain.reindex import Reindexing
 from gateway.domain.search import Search
+from gateway.domain.user_settings import ChosenSettings
 from gateway.settings import GatewaySettings
+
+
+@dataclass(frozen=True, slots=True)
+class Conversations:
+    """What chats are made of."""
+
+    chats: Chats
+    messages: Messages
+    exchanges: Exchanges
+    answering: Answering
+    settings: ChosenSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +69,7 @@ class Services:
     embedding_models: EmbeddingModels
     language_models: OrganisationModels
     providers: Providers
+    conversations: Conversations
     readiness: Readiness
     idempotency: Idempotency
     stopping: asyncio.Event

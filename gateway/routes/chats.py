@@ -62,7 +62,7 @@ async def update_chat(chat: ChatId, body: ChatPatch, principal: CurrentPrincipal
 @router.delete("/chats/{chat}", status_code=204, summary="Delete a chat with its messages")
 async def delete_chat(chat: ChatId, principal: CurrentPrincipal, services: CurrentServices) -> None:
     """Really deleted; an answer that is being written in it ends."""
-    await services.conversations.chats.delete(principal, chat)
+    await services.conversations.answering.delete_chat(principal, chat)
 
 
 @router.post("/folders", status_code=201, summary="Create a folder for chats", responses=_NAME_TAKEN)
