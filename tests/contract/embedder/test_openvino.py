@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -36,6 +37,20 @@ MINILM = "minilm"
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Shared by the tests that need a converted MiniLM and don't care who converted it."""
     return tmp_path_factory.mktemp("graphs")
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a small model whose converted graph stands in ``graphs`` beside it."""
+    folder = bert(tmp_path_factory.mktemp("tiny") / "model")
+    opened(folder, folder.parent / "graphs")
+    return folder
+
+
+@pytest.fixture
+def own_graphs(tiny: Path, tmp_path: Path) -> Path:
+    """A copy of the small model's converted graph that a test may damage."""
+    return shutil.copytree(tiny.parent / "graphs", tmp_path / "graphs")
 
 
 def opened(folder: Path | str, cache: Path, *, engine: EngineName = "openvino", precision: Precision = "auto") -> Engines:
@@ -142,48 +157,41 @@ def half_gone(kept: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [damaged, half_gone])
-def test_a_kept_graph_that_cannot_be_read_is_made_again(damage: Callable[[Path], None], tmp_path: Path) -> None:
-    folder, cache = bert(tmp_path / "model"), tmp_path / "cache"
-    opened(folder, cache)
-    damage(cache)
-    made = opened(folder, cache, precision="fp32")
-    assert cosines(encode(made.bulk.encoder, folder, TEXTS), reference(folder, TEXTS)).min() >= 0.99999
-    assert len(list(cache.rglob("reference.npz"))) == 1
+def test_a_kept_graph_that_cannot_be_read_is_made_again(damage: Callable[[Path], None], tiny: Path, own_graphs: Path) -> None:
+    damage(own_graphs)
+    made = opened(tiny, own_graphs, precision="fp32")
+    assert cosines(encode(made.bulk.encoder, tiny, TEXTS), reference(tiny, TEXTS)).min() >= 0.99999
+    assert len(list(own_graphs.rglob("reference.npz"))) == 1
 
 
-def test_a_cache_that_cannot_be_written_costs_no_more_than_time(tmp_path: Path) -> None:
-    folder, not_a_folder = bert(tmp_path / "model"), tmp_path / "file"
+def test_a_cache_that_cannot_be_written_costs_no_more_than_time(tiny: Path, tmp_path: Path) -> None:
+    not_a_folder = tmp_path / "file"
     not_a_folder.write_text("")
-    made = opened(folder, not_a_folder, precision="fp32")
-    assert cosines(encode(made.bulk.encoder, folder, TEXTS), reference(folder, TEXTS)).min() >= 0.99999
+    made = opened(tiny, not_a_folder, precision="fp32")
+    assert cosines(encode(made.bulk.encoder, tiny, TEXTS), reference(tiny, TEXTS)).min() >= 0.99999
 
 
-def test_starts_at_the_same_time_leave_one_whole_graph(tmp_path: Path) -> None:
-    folder, cache = bert(tmp_path / "model"), tmp_path / "cache"
-    checkpoint = read_checkpoint(str(folder))
-    made = load_graph(checkpoint, FastTokenizer(checkpoint), tmp_path / "elsewhere", threads=1)
+def test_starts_at_the_same_time_leave_one_whole_graph(tiny: Path, own_graphs: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    checkpoint = read_checkpoint(str(tiny))
+    made = load_graph(checkpoint, FastTokenizer(checkpoint), own_graphs, threads=1)
     with ThreadPoolExecutor(4) as starts:
         list(starts.map(lambda _: graph._keep(made, cache / "model"), range(8)))
     (kept,) = cache.iterdir()
     assert {file.name for file in kept.iterdir()} == {"model.xml", "model.bin", "reference.npz"}
 
 
-def test_other_weights_of_the_same_name_are_converted_anew(tmp_path: Path) -> None:
-    cache = tmp_path / "cache"
-    first = bert(tmp_path / "a" / "model")
-    second = bert(tmp_path / "b" / "model", seed=2)
-    opened(first, cache)
-    made = opened(second, cache, precision="fp32")
+def test_other_weights_of_the_same_name_are_converted_anew(own_graphs: Path, tmp_path: Path) -> None:
+    second = bert(tmp_path / "model", seed=2)
+    made = opened(second, own_graphs, precision="fp32")
     assert cosines(encode(made.bulk.encoder, second, TEXTS), reference(second, TEXTS)).min() >= 0.99999
 
 
-def test_a_graph_that_disagrees_with_its_reference_does_not_serve(tmp_path: Path) -> None:
-    folder, cache = bert(tmp_path / "model"), tmp_path / "cache"
-    opened(folder, cache)
-    turn_references_around(cache)
+def test_a_graph_that_disagrees_with_its_reference_does_not_serve(tiny: Path, own_graphs: Path) -> None:
+    turn_references_around(own_graphs)
     with pytest.raises(SelfTestError, match="other vectors"):
-        opened(folder, cache)
-    assert isinstance(opened(folder, cache, engine="auto").bulk.encoder, TransformersEncoder)
+        opened(tiny, own_graphs)
+    assert isinstance(opened(tiny, own_graphs, engine="auto").bulk.encoder, TransformersEncoder)
 
 
 def turn_references_around(cache: Path) -> None:
@@ -212,10 +220,9 @@ def test_without_openvino_pytorch_runs_the_model(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux knows priorities of single threads")
-def test_bulk_threads_step_back_and_urgent_ones_do_not(tmp_path: Path) -> None:
-    folder = bert(tmp_path / "model")
+def test_bulk_threads_step_back_and_urgent_ones_do_not(tiny: Path, own_graphs: Path) -> None:
     before = priorities()
-    made = opened(folder, tmp_path)
+    made = opened(tiny, own_graphs)
     assert isinstance(made.bulk.encoder, OpenVINOEncoder)
     own = os.getpriority(os.PRIO_PROCESS, 0)
     started = {thread: niceness for thread, niceness in priorities().items() if thread not in before}

@@ -86,6 +86,8 @@ SHAPES = [
     Shape("LaBSE-like", tiny_bert, "max", "[PAD]", normalised=False, seed=7),
     Shape("prompted", tiny_bert, "mean", "[PAD]", saved_prompts=PROMPTS, prompts=PROMPTS),
 ]
+# Compiling takes seconds; one of each architecture, the others differ in what is around the network.
+COMPILED = {"all-MiniLM-L6-v2", "bge-m3", "Qwen3-Embedding-0.6B"}
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,11 @@ def test_the_reference_path_gives_the_vectors_of_sentence_transformers(saved: Sa
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), np.linalg.norm(expected, axis=1), rtol=1e-3)
 
 
+@pytest.mark.parametrize(
+    "saved",
+    [pytest.param(shape, marks=() if shape.folder in COMPILED else pytest.mark.slow, id=shape.folder) for shape in SHAPES],
+    indirect=True,
+)
 def test_the_fast_path_gives_them_too(saved: Saved, tmp_path: Path) -> None:
     checkpoint = read_checkpoint(str(saved.folder))
     tokenizer = FastTokenizer(checkpoint)
