@@ -27,7 +27,6 @@ from generator.settings import (
 if TYPE_CHECKING:
     from generator.adapters.endpoint_models import OpenAiEndpoints
 
-PROMPT_VERSION = "v1"
 # What all models of organisations are called in metrics: their names are their own.
 _ENDPOINT_LABEL = "endpoint"
 
@@ -38,7 +37,7 @@ class ConfiguredModels:
     def __init__(self, settings: GeneratorSettings, stack: AsyncExitStack) -> None:
         self._settings = settings
         self._stack = stack
-        self._prompts = PromptFiles("answer", PROMPT_VERSION)
+        self._prompts = PromptFiles("answer")
 
     async def registry(self) -> ModelRegistry:
         """Every model of the settings, and the way to those that requests bring."""

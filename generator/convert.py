@@ -9,8 +9,8 @@ from generator import errors
 from generator.domain.answering import AnswerRequest, Completed
 from generator.domain.completing import CompletionFinished, CompletionRequest
 from generator.domain.condensing import CondenseRequest
-from generator.domain.engine import AnswerLimits, Citation, FinishReason, SourcePassage, TextDelta
-from generator.domain.language_model import Message, Role
+from generator.domain.engine import AnswerLimits, Citation, SourcePassage, TextDelta
+from generator.domain.language_model import FinishReason, Message, Role
 from generator.domain.models import Endpoint, Model, TokenLimits
 from generator.domain.one_line import Line
 from generator.domain.titles import TitleRequest
@@ -34,6 +34,8 @@ def request_from_message(message: generation_pb2.AnswerRequest) -> AnswerRequest
         model=message.model,
         language=message.language,
         limits=AnswerLimits(max_tokens=message.max_answer_tokens or None),
+        instructions=message.instructions,
+        history=turns_from_messages(message.history, "history"),
         endpoint=endpoint_from_message(message.endpoint) if message.HasField("endpoint") else None,
     )
 

@@ -10,6 +10,7 @@ from shared.errors import AppError, Status, invalid_argument
 MAX_PASSAGES = 200
 MAX_PASSAGE_CHARACTERS = 1_000_000
 MAX_QUESTION_CHARACTERS = 4_000
+MAX_INSTRUCTIONS_CHARACTERS = 20_000
 MAX_MESSAGE_CHARACTERS = 1_000_000
 MAX_COUNTED_TEXTS = 1_000
 
@@ -160,6 +161,24 @@ def model_answer_empty(model: str, *, length_reached: bool) -> AppError:
 def question_exceeds_context(model: str) -> AppError:
     message = f"The question leaves no room for passages in the prompt of {model!r}. Shorten it, or raise the model's `context_tokens`."
     return invalid_argument("QUESTION_TOO_LONG", message, field="question")
+
+
+def instructions_too_long() -> AppError:
+    message = f"Instructions have at most {MAX_INSTRUCTIONS_CHARACTERS:,} characters. What answers may rest on belongs into documents."
+    return invalid_argument("INSTRUCTIONS_TOO_LONG", message, field="instructions")
+
+
+def instructions_exceed_context(model: str, tokens: int) -> AppError:
+    message = (
+        f"The instructions have more than {tokens:,} tokens, a quarter of what the prompt of {model!r} takes. "
+        "Shorten them, or raise the model's `context_tokens`."
+    )
+    return invalid_argument("INSTRUCTIONS_TOO_LONG", message, field="instructions")
+
+
+def history_of_system(index: int) -> AppError:
+    message = "A conversation is between the user and the assistant. What the system says belongs into `instructions`."
+    return invalid_argument("HISTORY_ROLE_INVALID", message, field=f"history[{index}].role")
 
 
 def model_cannot_complete(model: str) -> AppError:

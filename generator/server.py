@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from generator.adapters.prometheus_observer import PrometheusObserver
 from generator.adapters.prompt_files import PromptFiles
-from generator.configured_models import PROMPT_VERSION, ConfiguredModels
+from generator.configured_models import ConfiguredModels
 from generator.domain.answering import Answering
 from generator.domain.completing import Completing
 from generator.domain.condensing import Condensing
@@ -42,8 +42,8 @@ async def serve(settings: GeneratorSettings) -> AsyncIterator[RunningService]:
         answering = Answering(models, max_concurrent_answers=settings.max_concurrent_answers, observer=PrometheusObserver())
         servicer = GenerationServicer(
             answering=answering,
-            condensing=Condensing(models, PromptFiles("condense", PROMPT_VERSION)),
-            titling=Titling(models, PromptFiles("title", PROMPT_VERSION)),
+            condensing=Condensing(models, PromptFiles("condense")),
+            titling=Titling(models, PromptFiles("title")),
             completing=Completing(models),
             counting=TokenCounting(models),
             models=models,

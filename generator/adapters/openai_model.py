@@ -20,8 +20,7 @@ from generator import errors
 from generator.adapters.guarded_transport import GuardedTransport
 from generator.adapters.openai_errors import retry_after_seconds, to_app_error
 from generator.adapters.waiting import Waiting
-from generator.domain.engine import FinishReason
-from generator.domain.language_model import Message, ModelFinished, ModelText, Role
+from generator.domain.language_model import FinishReason, Message, ModelFinished, ModelText, Role
 from generator.domain.prompts import token_estimate
 from shared.networks import Network
 from shared.rpc.deadline import time_remaining

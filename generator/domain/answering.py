@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from generator import errors
-from generator.domain.condensing import check_question
-from generator.domain.engine import AnswerLimits, Citation, Finished, SourcePassage, TextDelta
+from generator.domain.engine import AnswerLimits, Citation, Finished, Question, SourcePassage, TextDelta
 from generator.domain.language import detect_language
+from generator.domain.language_model import Message
 from generator.domain.models import Endpoint, Model, ModelRegistry
+from generator.domain.request_checks import check_history, check_instructions, check_language, check_passages, check_question
 from shared.errors import AppError, too_busy
 
 # Streams last seconds: by then one of those in flight has ended.
 _RETRY_AFTER_SECONDS = 2.0
-_LANGUAGE = re.compile(r"[a-z]{2}")
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerRequest:
-    """A question and what its answer may rest on, best first. An empty model or language asks for the default."""
+    """A question and what its answer may rest on, best first. An empty model or language asks for the default.
+
+    Attributes:
+        instructions: what an assistant adds to the rules.
+        history: the conversation before the question, oldest first.
+    """
 
     question: str
     passages: Sequence[SourcePassage] = ()
     model: str = ""
     language: str = ""
     limits: AnswerLimits = field(default_factory=AnswerLimits)
+    instructions: str = ""
+    history: Sequence[Message] = ()
     endpoint: Endpoint | None = None
 
 
@@ -80,7 +85,7 @@ class Answering:
         Raises:
             AppError: the request is wrong, too many answers are being written, or the engine failed.
         """
-        check(request)
+        _check(request)
         with self._admitted():
             async with (
                 self._models.open(request.model, request.endpoint) as model,
@@ -106,8 +111,9 @@ class Answering:
 
     async def _timed(self, model: Model, request: AnswerRequest, started: float) -> AsyncGenerator[TextDelta | Citation | Completed, None]:
         language = request.language or detect_language(request.question)
+        question = Question(request.question, language, request.instructions, request.history)
         first_delta: float | None = None
-        async with aclosing(model.engine.answer(request.question, request.passages, language, request.limits)) as events:
+        async with aclosing(model.engine.answer(question, request.passages, request.limits)) as events:
             async for event in events:
                 elapsed = self._now() - started
                 if isinstance(event, Finished):
@@ -129,23 +135,9 @@ class Answering:
             self._observer.in_flight(self._in_flight)
 
 
-def check(request: AnswerRequest) -> None:
-    """Refuse a request that cannot be answered as it is.
-
-    Raises:
-        AppError: INVALID_ARGUMENT with the reason.
-    """
+def _check(request: AnswerRequest) -> None:
     check_question(request.question)
-    if request.language and not _LANGUAGE.fullmatch(request.language):
-        raise errors.language_invalid()
-    if len(request.passages) > errors.MAX_PASSAGES:
-        raise errors.too_many_passages()
-    if sum(len(passage.text) for passage in request.passages) > errors.MAX_PASSAGE_CHARACTERS:
-        raise errors.passages_too_long()
-    seen: set[str] = set()
-    for index, passage in enumerate(request.passages):
-        if not passage.passage_id.strip():
-            raise errors.empty_passage_id(index)
-        if passage.passage_id in seen:
-            raise errors.duplicate_passage_id(index, passage.passage_id)
-        seen.add(passage.passage_id)
+    check_language(request.language)
+    check_instructions(request.instructions)
+    check_history(request.history)
+    check_passages(request.passages)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping
 
 from generator.domain.engine import Citation, SourcePassage, TextDelta
@@ -18,7 +19,24 @@ _SEPARATED_BEFORE = ".,)"
 _STATEMENT_CHARACTERS = 1000
 _HAS_NUMBER = re.compile(rf"[^{_DAGGER}]*\d", re.ASCII)
 _MAX_DIGITS = 9
+# A marker between two of these stands within a word. Scripts that write no space between words have no such place.
+_IN_WORD = re.compile(
+    r"[^\W_\u0e00-\u0fff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u2e80-\ua4cf\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff"
+    r"\U00020000-\U0003ffff]"
+)
+# What a removed marker must not complete: "&#58[9];" would be a colon.
+_OPEN_REFERENCE = re.compile(r"&#?[0-9A-Za-z]*\Z")
+_CODE_SPAN = re.compile(r"(`+)(?!`).*?(?<!`)\1(?!`)", re.DOTALL)
+# A longer run of code on one line is no code.
+_MAX_CODE_SPAN = 300
+_FENCE = re.compile(r" {0,3}(`{3,})[^`]*")
 _MARKER = re.compile(rf"[{re.escape(_OPENING)}]\s*\d[\d,; \u00a0]*[{re.escape(_CLOSING)}]")
+_CITED = re.compile(rf"[ \u00a0]*{_MARKER.pattern}")
+
+
+def without_citations(text: str) -> str:
+    """``text`` of an earlier answer without its citation markers and the space before them."""
+    return _CITED.sub("", text)
 
 
 def without_markers(text: str) -> str:
@@ -29,8 +47,9 @@ def without_markers(text: str) -> str:
 class CitationChecker:
     """Takes a text in pieces cut anywhere and gives it back with its markers checked.
 
-    Markers of passages that were given are written ``[n]``, one bracket for each; others are removed and counted. The first marker of a
-    passage is followed by its `Citation`. What comes out depends on the whole text alone, never on how it was cut.
+    Markers of passages that were given are written ``[n]``, one bracket for each; others, and those within a word, are removed and
+    counted. What stands in code is no marker. The first marker of a passage is followed by its `Citation`. What comes out depends on the
+    whole text alone, never on how it was cut.
     """
 
     def __init__(self, passages: Mapping[int, SourcePassage], language: str) -> None:
@@ -39,30 +58,37 @@ class CitationChecker:
         self.cited: set[int] = set()
         self._passages = passages
         self._language = language
+        self._queue: deque[str] = deque()
         self._open: list[str] = []
+        self._held: list[int] = []
+        self._code = ""
+        self._fence = ""
         self._spaces = ""
         self._after_removal = False
         self._written = ""
         self._out: list[str] = []
         self._citations: list[Citation] = []
 
-    @property
-    def text(self) -> str:
-        """The end of what was written so far."""
-        return self._written
-
     def feed(self, delta: str) -> Iterator[TextDelta | Citation]:
         """What can be said of the text with ``delta`` added; a beginning of a marker is held back until it ends."""
-        for character in delta:
-            self._take(character)
-            if self._citations:
-                yield from self._said()
-        yield from self._said()
+        self._queue.extend(delta)
+        yield from self._take_queue()
 
     def finish(self) -> Iterator[TextDelta | Citation]:
         """What was held back. Nothing may be fed after."""
+        while self._code:
+            self._end_code("")
+            yield from self._take_queue()
         self._give_up_open()
+        self._cite("")
         self._spaces = ""
+        yield from self._said()
+
+    def _take_queue(self) -> Iterator[TextDelta | Citation]:
+        while self._queue:
+            self._take(self._queue.popleft())
+            if self._citations:
+                yield from self._said()
         yield from self._said()
 
     def _said(self) -> Iterator[TextDelta | Citation]:
@@ -73,17 +99,71 @@ class CitationChecker:
         self._citations.clear()
 
     def _take(self, character: str) -> None:
-        if character in _OPENING:
+        if self._fence:
+            self._take_in_fence(character)
+        elif self._code:
+            self._take_in_code(character)
+        elif character in _OPENING:
             self._open.append(character)
-        elif not self._open:
-            self._write(character)
-        elif character in _CLOSING and _HAS_NUMBER.match(self._open[-1]):
+        elif self._open and character in _CLOSING and _HAS_NUMBER.match(self._open[-1]):
             self._close()
-        elif self._continues_marker(character):
+        elif self._open and self._continues_marker(character):
             self._open[-1] += character
         else:
             self._give_up_open()
+            self._take_in_text(character)
+
+    def _take_in_text(self, character: str) -> None:
+        if character == "`":
+            self._cite(character)
+            self._code = character
+        else:
             self._write(character)
+
+    def _take_in_code(self, character: str) -> None:
+        """Behind a backtick: whether code begins there shows when it ends, or when the line does."""
+        if character == "`" or (character != "\n" and self._code[-1] != "`" and len(self._code) < _MAX_CODE_SPAN):
+            self._code += character
+        elif self._code[-1] == "`" and _CODE_SPAN.fullmatch(self._code):
+            self._write_code()
+            self._queue.appendleft(character)
+        elif character != "\n" and len(self._code) < _MAX_CODE_SPAN:
+            self._code += character
+        else:
+            self._end_code(character)
+
+    def _end_code(self, following: str) -> None:
+        """The line or the text is over: its backticks opened a block, closed a span just now, or were text like any other."""
+        fence = _FENCE.fullmatch(self._line() + self._code)
+        if _CODE_SPAN.fullmatch(self._code):
+            self._write_code()
+        elif fence and following == "\n":
+            self._fence = fence[1]
+            self._write_code()
+        else:
+            code, self._code = self._code, ""
+            text = code.lstrip("`")
+            for backtick in code[: len(code) - len(text)]:
+                self._write(backtick)
+            self._queue.extendleft(reversed(text + following))
+            return
+        self._queue.extendleft(following)
+
+    def _write_code(self) -> None:
+        code, self._code = self._code, ""
+        for character in code:
+            self._write(character)
+
+    def _take_in_fence(self, character: str) -> None:
+        if character == "\n":
+            closing = _FENCE.fullmatch(self._line().rstrip())
+            if closing and closing[0].strip(" `") == "" and len(closing[1]) >= len(self._fence):
+                self._fence = ""
+        self._write(character)
+
+    def _line(self) -> str:
+        """What was written of the line."""
+        return (self._written + self._spaces).rpartition("\n")[2]
 
     def _continues_marker(self, character: str) -> bool:
         in_note = character == _DAGGER or _DAGGER in self._open[-1]
@@ -95,12 +175,28 @@ class CitationChecker:
         numbers = [int(number) if len(number) <= _MAX_DIGITS else -1 for number in digits]
         kept = list(dict.fromkeys(number for number in numbers if number in self._passages))
         self.dropped_markers += sum(number not in self._passages for number in numbers)
-        if not kept:
-            self._after_removal = not self._open
+        if kept:
+            self._give_up_open()
+            self._held += kept
+        elif not self._open:
+            self._remove()
+
+    def _remove(self) -> None:
+        self._after_removal = True
+        if not self._spaces and not self._held and _OPEN_REFERENCE.search(self._written):
+            self._spaces = " "
+
+    def _cite(self, following: str) -> None:
+        """Write the markers that are held, unless they stand between two letters of a word."""
+        numbers, self._held = self._held, []
+        if not numbers:
             return
-        self._give_up_open()
+        if not self._spaces and _IN_WORD.match(self._written[-1:]) and _IN_WORD.match(following):
+            self.dropped_markers += len(numbers)
+            self._remove()
+            return
         statement = self._written[-_STATEMENT_CHARACTERS:]
-        for number in kept:
+        for number in numbers:
             self._write_word(f"[{number}]", keep_space=True)
             if number not in self.cited:
                 self.cited.add(number)
@@ -113,11 +209,13 @@ class CitationChecker:
             self._write(character)
 
     def _write(self, character: str) -> None:
-        if character.isspace():
-            if not (self._after_removal and self._spaces):
-                self._spaces += character
-            return
-        self._write_word(character, keep_space=not (self._after_removal and character in _SEPARATED_BEFORE))
+        self._cite(character)
+        if not character.isspace():
+            self._write_word(character, keep_space=not (self._after_removal and character in _SEPARATED_BEFORE))
+        elif not (self._after_removal and self._spaces):
+            self._spaces += character
+        elif character == "\n":
+            self._spaces, self._after_removal = character, False
 
     def _write_word(self, word: str, *, keep_space: bool) -> None:
         written = (self._spaces if keep_space else "") + word

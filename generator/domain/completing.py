@@ -9,9 +9,9 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from generator import errors
-from generator.domain.engine import FinishReason, TextDelta
+from generator.domain.engine import TextDelta
 from generator.domain.json_schema import JsonSchema, SchemaInvalid, without_fence
-from generator.domain.language_model import LanguageModel, Message, ModelFinished, Role
+from generator.domain.language_model import FinishReason, LanguageModel, Message, ModelFinished, Role
 from generator.domain.models import Endpoint, Model, ModelRegistry
 
 # A model that misses a schema three times will miss it again.

@@ -13,6 +13,7 @@ from generator.domain.language_model import LanguageModel, Message, Role
 from generator.domain.models import Endpoint, ModelRegistry
 from generator.domain.one_line import Line, LineLimits, written_line
 from generator.domain.prompts import PromptTemplates
+from generator.domain.request_checks import check_history, check_question
 
 # What the newest messages say decides what a question leans on; long answers say it in their first lines.
 _MESSAGES_SHOWN = 8
@@ -49,6 +50,7 @@ class Condensing:
             AppError: the question is empty or too long, or there is no such model.
         """
         check_question(request.question)
+        check_history(request.history)
         language = detect_language(request.question)
         async with self._models.open(request.model, request.endpoint) as model:
             if not request.history:
@@ -66,15 +68,3 @@ class Condensing:
         return await written_line(
             "condense", writer, [Message(Role.SYSTEM, template.system.substitute()), Message(Role.USER, user)], limits
         )
-
-
-def check_question(question: str) -> None:
-    """Refuse a question that is empty or too long.
-
-    Raises:
-        AppError: INVALID_ARGUMENT with the reason.
-    """
-    if not question.strip():
-        raise errors.empty_question()
-    if len(question) > errors.MAX_QUESTION_CHARACTERS:
-        raise errors.question_too_long()

@@ -4,8 +4,25 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
+
+from generator.domain.language_model import FinishReason, Message
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked, and what an answer must know besides passages.
+
+    Attributes:
+        language: ISO 639-1 code of the answer's language.
+        instructions: what an assistant adds to the rules of answering; it can't lift them.
+        history: the conversation before the question, oldest first, without messages of the system.
+    """
+
+    text: str
+    language: str
+    instructions: str = ""
+    history: Sequence[Message] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +67,6 @@ class Citation:
     end: int
 
 
-class FinishReason(StrEnum):
-    """Why a text ended."""
-
-    STOP = "stop"
-    LENGTH = "length"
-
-
 @dataclass(frozen=True, slots=True)
 class Finished:
     """The end of an answer.
@@ -64,7 +74,8 @@ class Finished:
     Attributes:
         answered: whether the passages hold an answer; when not, the text says so.
         prompt_tokens: in the model's own counting; 0 where it counts none.
-        dropped_markers: how many markers named a passage that was not given.
+        dropped_markers: how many markers named a passage that was not given, or stood within a word.
+        removed_links: how many links and images the text had that must not be shown.
     """
 
     answered: bool
@@ -72,6 +83,7 @@ class Finished:
     prompt_tokens: int = 0
     answer_tokens: int = 0
     dropped_markers: int = 0
+    removed_links: int = 0
 
 
 Event = TextDelta | Citation | Finished
@@ -84,8 +96,8 @@ class Engine(Protocol):
     def kind(self) -> str:
         """``extractive`` or ``openai``."""
 
-    def answer(self, question: str, passages: Sequence[SourcePassage], language: str, limits: AnswerLimits) -> AsyncGenerator[Event, None]:
-        """Answer ``question`` from ``passages`` (best first) and from nothing else, in ``language`` (ISO 639-1).
+    def answer(self, question: Question, passages: Sequence[SourcePassage], limits: AnswerLimits) -> AsyncGenerator[Event, None]:
+        """Answer ``question`` from ``passages`` (best first) and from nothing else, in its language.
 
         Yields any number of deltas and citations, then exactly one `Finished`. A citation follows the first delta that has its marker.
         Closing the iterator stops the work and frees what it holds.

@@ -8,8 +8,12 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from generator import errors
 from generator.domain.citations import without_markers
-from generator.domain.engine import AnswerLimits, Citation, Event, Finished, FinishReason, SourcePassage, TextDelta
+from generator.domain.engine import AnswerLimits, Citation, Event, Finished, Question, SourcePassage, TextDelta
+from generator.domain.follow_ups import completed
+from generator.domain.language import detect_language
+from generator.domain.language_model import FinishReason
 from generator.domain.refusals import refusal
 from generator.domain.relevance import Candidate, Scored, score
 from generator.domain.sentences import Unit, UnitKind, cells
@@ -86,19 +90,21 @@ def _in_order(picked: Sequence[Candidate]) -> list[Candidate]:
 
 
 class ExtractiveEngine:
-    """Quotes the sentences that answer. Token limits count words here."""
+    """Quotes the sentences that answer, also a question that leans on the conversation. Token limits count words here.
+
+    Instructions are for whoever writes; this engine takes none.
+    """
 
     kind = "extractive"
 
-    async def answer(
-        self, question: str, passages: Sequence[SourcePassage], language: str, limits: AnswerLimits
-    ) -> AsyncGenerator[Event, None]:
+    async def answer(self, question: Question, passages: Sequence[SourcePassage], limits: AnswerLimits) -> AsyncGenerator[Event, None]:
+        text = completed(question.text, question.history, detect_language(question.text), errors.MAX_QUESTION_CHARACTERS)
         if sum(len(passage.text) for passage in passages) <= _INLINE_CHARACTERS:
-            selection = select(question, passages, language)
+            selection = select(text, passages, question.language)
         else:
-            selection = await asyncio.to_thread(select, question, passages, language)
+            selection = await asyncio.to_thread(select, text, passages, question.language)
         if not selection.candidates:
-            yield TextDelta(refusal(language))
+            yield TextDelta(refusal(question.language))
             yield Finished(answered=False)
             return
         for event in written(selection, passages, limits):

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from generator.domain.engine import FinishReason
-
 
 class Role(StrEnum):
     """Who writes in a conversation."""
@@ -31,6 +29,13 @@ class ModelText:
     """More of what the model writes, cut anywhere."""
 
     text: str
+
+
+class FinishReason(StrEnum):
+    """Why a text ended."""
+
+    STOP = "stop"
+    LENGTH = "length"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from generator.domain.condensing import check_question
 from generator.domain.fences import fenced_conversation
 from generator.domain.language import detect_language
 from generator.domain.language_model import LanguageModel, Message, Role
 from generator.domain.models import Endpoint, ModelRegistry
 from generator.domain.one_line import Line, LineLimits, written_line
 from generator.domain.prompts import PromptTemplates
+from generator.domain.request_checks import check_question
 
 MAX_TITLE_CHARACTERS = 80
 _MESSAGE_CHARACTERS = 1_500

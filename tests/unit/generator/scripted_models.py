@@ -7,9 +7,8 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
-from generator.domain.engine import FinishReason
 from generator.domain.extractive import ExtractiveEngine
-from generator.domain.language_model import Message, ModelFinished, ModelText
+from generator.domain.language_model import FinishReason, Message, ModelFinished, ModelText
 from generator.domain.models import Endpoint, Model, ModelRegistry
 from shared.errors import AppError
 

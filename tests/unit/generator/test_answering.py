@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 import pytest
 
 from generator.domain.answering import Answering, AnswerRequest, Completed
-from generator.domain.engine import AnswerLimits, Event, SourcePassage, TextDelta
+from generator.domain.engine import AnswerLimits, Event, Question, SourcePassage, TextDelta
 from generator.domain.extractive import ExtractiveEngine
 from generator.domain.models import Model
 from shared.errors import AppError, Status
@@ -31,9 +31,7 @@ class FailingEngine:
 
     kind = "failing"
 
-    async def answer(
-        self, question: str, passages: Sequence[SourcePassage], language: str, limits: AnswerLimits
-    ) -> AsyncGenerator[Event, None]:
+    async def answer(self, question: Question, passages: Sequence[SourcePassage], limits: AnswerLimits) -> AsyncGenerator[Event, None]:
         yield TextDelta("Well")
         raise AppError("MODEL_STREAM_CUT", Status.UNAVAILABLE, "Cut.")
 

@@ -15,12 +15,12 @@ BY_RULE = "And for interns? (days annual leave employees)"
 
 
 async def condensed(writer: ScriptedModel, question: str = "And for interns?", history: list[Message] | None = None) -> str:
-    service = Condensing(writing(writer), PromptFiles("condense", "v1"))
+    service = Condensing(writing(writer), PromptFiles("condense"))
     return (await service.condense(CondenseRequest(question, HISTORY if history is None else history))).text
 
 
 async def test_a_model_says_the_question_and_what_it_took() -> None:
-    service = Condensing(writing(ScriptedModel(["How much annual leave", " do interns have?\n"])), PromptFiles("condense", "v1"))
+    service = Condensing(writing(ScriptedModel(["How much annual leave", " do interns have?\n"])), PromptFiles("condense"))
     line = await service.condense(CondenseRequest("And for interns?", HISTORY))
     assert (line.text, line.prompt_tokens, line.answer_tokens) == ("How much annual leave do interns have?", 31, 7)
 
@@ -32,7 +32,7 @@ async def test_without_a_conversation_the_model_is_not_asked() -> None:
 
 
 async def test_without_a_writing_model_a_rule_condenses() -> None:
-    service = Condensing(registry(Model("extractive", ExtractiveEngine())), PromptFiles("condense", "v1"))
+    service = Condensing(registry(Model("extractive", ExtractiveEngine())), PromptFiles("condense"))
     assert (await service.condense(CondenseRequest("And for interns?", HISTORY))).text == BY_RULE
 
 

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generator.domain.engine import AnswerLimits, Citation, Event, Finished, FinishReason, SourcePassage, TextDelta
+from generator.domain.engine import AnswerLimits, Citation, Event, Finished, Question, SourcePassage, TextDelta
 from generator.domain.extractive import ExtractiveEngine
+from generator.domain.language_model import FinishReason
 
 LEAVE = SourcePassage(
     "leave",
@@ -45,7 +46,7 @@ TEXTS = st.lists(WORDS, max_size=30).map(" ".join)
 
 def answer(question: str, passages: Sequence[SourcePassage] = ALL, language: str = "en", max_tokens: int | None = None) -> list[Event]:
     async def collect() -> list[Event]:
-        return [event async for event in ExtractiveEngine().answer(question, passages, language, AnswerLimits(max_tokens))]
+        return [event async for event in ExtractiveEngine().answer(Question(question, language), passages, AnswerLimits(max_tokens))]
 
     return asyncio.run(collect())
 
@@ -144,7 +145,7 @@ async def test_a_large_choice_leaves_the_event_loop_free() -> None:
             ticks += 1
 
     ticking = asyncio.create_task(tick())
-    events = [event async for event in ExtractiveEngine().answer("Which days of leave carry over?", many, "en", AnswerLimits())]
+    events = [event async for event in ExtractiveEngine().answer(Question("Which days of leave carry over?", "en"), many, AnswerLimits())]
     ticking.cancel()
     assert end_of(events).answered
     assert ticks > 10

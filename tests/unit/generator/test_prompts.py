@@ -1,21 +1,26 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from generator.adapters.prompt_files import PromptFiles
-from generator.domain.engine import SourcePassage
-from generator.domain.prompts import PassagePrompt, QuestionTooLong, passage_prompt, token_estimate
+from generator.domain.engine import Question, SourcePassage
+from generator.domain.prompts import MESSAGE_TOKENS, AnswerPrompt, QuestionTooLong, answer_prompt, token_estimate
 
-TEMPLATES = PromptFiles("answer", "v1")
+TEMPLATES = PromptFiles("answer")
 LONG = " ".join(f"Sentence number {number} says something." for number in range(400))
 
 
-def prompt(*passages: SourcePassage, question: str = "How long?", language: str = "en", max_tokens: int = 2000) -> PassagePrompt:
-    return passage_prompt(TEMPLATES.template(language), question, passages, language, max_tokens)
+def estimates(texts: Sequence[str]) -> Sequence[int]:
+    return [token_estimate(text) for text in texts]
+
+
+def prompt(*passages: SourcePassage, question: str = "How long?", language: str = "en", max_tokens: int = 2000) -> AnswerPrompt:
+    return answer_prompt(TEMPLATES.template(language), Question(question, language), passages, max_tokens, estimates)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +80,7 @@ def test_passages_beyond_the_budget_are_left_out_and_the_last_is_cut_at_a_senten
 def test_a_prompt_never_exceeds_its_budget_and_shows_true_beginnings(texts: list[str], max_tokens: int, language: str) -> None:
     passages = [SourcePassage(f"p{number}", text) for number, text in enumerate(texts)]
     asked = prompt(*passages, language=language, max_tokens=max_tokens)
-    assert token_estimate(asked.messages[0].text) + token_estimate(asked.messages[-1].text) <= max_tokens + len(texts) + 2
+    assert sum(token_estimate(message.text) + MESSAGE_TOKENS for message in asked.messages) <= max_tokens
     originals = {passage.passage_id: passage.text for passage in passages}
     assert all(originals[shown.passage_id].startswith(shown.text) for shown in asked.passages.values())
     assert bool(asked.passages) == any(text.strip() for text in texts)

@@ -15,7 +15,7 @@ REQUEST = TitleRequest("How many unused days of annual leave carry over to the n
 
 
 async def title(writer: ScriptedModel) -> str:
-    return (await Titling(writing(writer), PromptFiles("title", "v1")).suggest(REQUEST)).text
+    return (await Titling(writing(writer), PromptFiles("title")).suggest(REQUEST)).text
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ async def test_a_model_that_fails_or_writes_anything_but_a_title_is_replaced_by_
 
 
 async def test_without_a_writing_model_the_question_is_the_title() -> None:
-    service = Titling(registry(Model("extractive", ExtractiveEngine())), PromptFiles("title", "v1"))
+    service = Titling(registry(Model("extractive", ExtractiveEngine())), PromptFiles("title"))
     assert (await service.suggest(TitleRequest("Quel est le préavis ?"))).text == "Quel est le préavis"
 
 
