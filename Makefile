@@ -42,7 +42,7 @@ test-slow: setup ## Run what `make test` leaves out for its length: larger numbe
 	pytest -m "slow and not faults and not gpu"
 
 faults: setup ## Kill, hang and break every step, part and wire of ingestion (about 20 minutes), and print what became of it
-	pytest -n 2 --dist loadgroup -m faults tests/faults $(if $(RECORD),--record-faults)
+	pytest -n 3 --dist loadgroup -m faults tests/faults $(if $(RECORD),--record-faults)
 
 check: setup ## Lint, types, boundaries, contract, stub freshness
 	ruff check .

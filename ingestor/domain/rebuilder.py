@@ -58,9 +58,15 @@ class Rebuilder:
         self._stall_seconds = stall_seconds
 
     async def run_due(self) -> None:
-        """Work on the rebuild until it ends or cannot go on for now, and drop what earlier ones have replaced."""
+        """Work on the rebuild until it ends or cannot go on for now, and drop what earlier ones have replaced.
+
+        Raises:
+            AppError: something could not be dropped.
+            TimeoutError: dropping it did not end.
+        """
         for collection in await self._store.take_replaced(grace_seconds=self._grace_seconds):
-            await self._index.drop(collection)
+            async with asyncio.timeout(self._stall_seconds):
+                await self._index.drop(collection)
             await self._store.forget_replaced(collection)
         token = secrets.token_hex(16)
         rebuild = await self._store.take(token)

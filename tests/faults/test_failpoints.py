@@ -11,7 +11,8 @@ from tests.faults.day import Day, begun
 from tests.faults.failpoints import FAILPOINTS, Failpoint, woven
 from tests.faults.orders import Mode
 from tests.faults.report import tried
-from tests.faults.world import LEASE_SECONDS, World
+from tests.faults.services import LEASE_SECONDS
+from tests.faults.world import World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 RECOVERY = {

@@ -11,7 +11,8 @@ import pytest
 
 from tests.faults.day import begun
 from tests.faults.report import tried
-from tests.faults.world import LEASE_SECONDS, PATIENCE_SECONDS, POLL_SECONDS, World
+from tests.faults.services import LEASE_SECONDS
+from tests.faults.world import PATIENCE_SECONDS, POLL_SECONDS, World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 Outage: TypeAlias = Callable[[World], Awaitable[None]]

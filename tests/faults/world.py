@@ -30,17 +30,14 @@ from tests.conftest import free_port, wait_for_port
 from tests.faults.invariants import Row, Stores, stored_files
 from tests.faults.orders import Orders
 from tests.faults.proxy import Proxy, to_port, to_socket
+from tests.faults.services import embedder_process, ingestor_process
 from tests.faults.stores import ALL_OF
 from tests.faults.supervised import Supervised
 from tests.integration.ingestor.dictionary_embedder import Indexes
 from tests.integration.ingestor.library import Library
 
 Result = TypeVar("Result")
-LEASE_SECONDS = 2.0
-MAX_DELIVERIES = 5
 CALL_SECONDS = 6.0
-# Less than the time in which an embedder that is silent is given up by those who call it.
-STALL_SECONDS = 8.0
 # Leases, restarts and stalls take seconds. A machine that does much else stretches them.
 PATIENCE_SECONDS = 100.0
 POLL_SECONDS = 0.05
@@ -205,11 +202,14 @@ class Tenant:
         return await self.world.query(statement, *arguments)
 
     async def rebuilt(self) -> str:
-        """The state in which the newest rebuild of the index ended."""
-        newest = "SELECT state, reason, message FROM library.index_rebuild ORDER BY create_time DESC LIMIT 1"
+        """The state in which the newest rebuild of the index ended, once what it replaced is gone."""
+        newest = """
+        SELECT state, reason, message, EXISTS (SELECT FROM library.index_rebuild WHERE state = 'SUCCEEDED' AND drop_time IS NULL) AS kept
+        FROM library.index_rebuild ORDER BY create_time DESC LIMIT 1
+        """
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                while (row := (await self.query(newest))[0])["state"] not in {"SUCCEEDED", "FAILED"}:  # noqa: ASYNC110  # rows can only be looked at
+                while (row := (await self.query(newest))[0])["state"] not in {"SUCCEEDED", "FAILED"} or row["kept"]:  # noqa: ASYNC110
                     await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
             raise AssertionError(f"the rebuild has not ended: {dict(row)}\n{self.world.logs()}") from None
@@ -250,7 +250,7 @@ async def open_world(folder: Path, model: Path) -> AsyncIterator[World]:
         stack.callback(milvus.kill)
         to_milvus, to_embedder = await started(Proxy(to_port(milvus_port))), await started(Proxy(to_port(embedder_port)))
         # First, for its model takes longest.
-        embedder = _embedder(folder, embedder_port, model, key, milvus=to_milvus)
+        embedder = embedder_process(folder, embedder_port, model, key, milvus=to_milvus)
         await embedder.start()
         stack.push_async_callback(embedder.kill)
 
@@ -264,7 +264,7 @@ async def open_world(folder: Path, model: Path) -> AsyncIterator[World]:
         ingestors = []
         for name in ("first-ingestor", "second-ingestor"):
             port = free_port()
-            process = _ingestor(name, folder, port, key, postgres=to_postgres, embedder=to_embedder)
+            process = ingestor_process(name, folder, port, key, postgres=to_postgres, embedder=to_embedder)
             stack.push_async_callback(process.stop)
             ingestors.append(Ingestor(process, await channel_to(port)))
         first, second = ingestors
@@ -273,34 +273,3 @@ async def open_world(folder: Path, model: Path) -> AsyncIterator[World]:
         index = Embedder(await channel_to(embedder_port))
         proxies = (to_postgres, to_milvus, to_embedder)
         yield World(folder, Orders(folder / "orders"), postgres, milvus, *proxies, embedder, first, second, index, database_url, [first])
-
-
-def _embedder(folder: Path, port: int, model: Path, key: str, *, milvus: Proxy) -> Supervised:
-    settings = {
-        "LECTERN_INTERNAL_KEY": key,
-        "LECTERN_EMBEDDER_LISTEN": f"127.0.0.1:{port}",
-        "LECTERN_EMBEDDER_MILVUS_URI": f"http://127.0.0.1:{milvus.port}",
-        "LECTERN_EMBEDDER_MODEL": str(model),
-        "LECTERN_EMBEDDER_ENGINE": "torch",
-        "LECTERN_EMBEDDER_THREADS": "1",
-    }
-    return Supervised("embedder", ["tests.faults.process", "embedder", str(folder / "orders")], settings, folder)
-
-
-def _ingestor(name: str, folder: Path, port: int, key: str, *, postgres: Proxy, embedder: Proxy) -> Supervised:
-    settings = {
-        "LECTERN_INTERNAL_KEY": key,
-        "LECTERN_INGESTOR_LISTEN": f"127.0.0.1:{port}",
-        "LECTERN_INGESTOR_DATABASE_URL": f"postgresql://postgres@127.0.0.1:{postgres.port}/postgres",
-        "LECTERN_INGESTOR_OBJECT_STORE_URL": (folder / "files").as_uri(),
-        "LECTERN_INGESTOR_EMBEDDER_TARGET": f"127.0.0.1:{embedder.port}",
-        "LECTERN_INGESTOR_PARSER_PROCESSES": "1",
-        "LECTERN_INGESTOR_DRAIN_SECONDS": "1",
-        "LECTERN_INGESTOR_QUEUE__LEASE_SECONDS": str(LEASE_SECONDS),
-        "LECTERN_INGESTOR_QUEUE__MAX_DELIVERIES": str(MAX_DELIVERIES),
-        "LECTERN_INGESTOR_QUEUE__STALL_SECONDS": str(STALL_SECONDS),
-        "LECTERN_INGESTOR_QUEUE__POLL_SECONDS": "0.2",
-        "LECTERN_INGESTOR_REPLACED_INDEX_SECONDS": "0",
-        "LECTERN_INGESTOR_FETCHING__ALLOWED_NETWORKS": '["127.0.0.0/8"]',
-    }
-    return Supervised(name, ["tests.faults.process", "ingestor", str(folder / "orders")], settings, folder)
