@@ -84,6 +84,10 @@ class GatewaySettings(ServiceSettings):
         Path | None,
         Field(description="YAML file of the assistants that every organisation has; without one, those that come with Lectern."),
     ] = None
+    mcp_hosts: Annotated[
+        tuple[str, ...],
+        Field(description='Host headers that /mcp answers, as JSON: `["lectern.example:*"]`; none: all, since every request needs a key.'),
+    ] = ()
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
 

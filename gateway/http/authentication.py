@@ -30,10 +30,15 @@ class AuthenticationMiddleware:
         if scope["type"] == "http" and scope["path"].startswith(PROTECTED):
             authenticator: Authenticator = scope["app"].state.services.authenticator
             principal = await authenticator.authenticate(_bearer(Headers(scope=scope)))
-            set_current_caller(Caller(principal.organisation_id, f"key:{principal.api_key_id}"))
+            act_for(principal)
             structlog.contextvars.bind_contextvars(organisation_id=principal.organisation_id, api_key_id=principal.api_key_id)
             scope["state"]["principal"] = principal
         await self._app(scope, receive, send)
+
+
+def act_for(principal: Principal) -> None:
+    """Make the RPCs of the current task those of ``principal``."""
+    set_current_caller(Caller(principal.organisation_id, f"key:{principal.api_key_id}"))
 
 
 def _bearer(headers: Headers) -> str:

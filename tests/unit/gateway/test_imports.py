@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 # numpy is not among them: `/v1/embeddings` writes millions of numbers, which Python alone would do on the event loop's time.
-HEAVY = ("torch", "transformers", "pymilvus", "alembic", "sqlalchemy", "httpx", "openai")
+HEAVY = ("torch", "transformers", "pymilvus", "alembic", "sqlalchemy", "httpx", "openai", "mcp")
 
 
 def test_the_gateway_loads_nothing_heavy() -> None:
