@@ -109,24 +109,32 @@ def _end_of_keys(organisation_id: str) -> str:
     return row_key(organisation_id, "")[:-1] + chr(ord("/") + 1)
 
 
-def condition(filter_: Filter) -> str:
-    """A filter that was checked, as an expression."""
+def condition(filter_: Filter, *, negated: bool = False) -> str:
+    """A filter that was checked, as an expression; ``negated`` below a negation."""
     match filter_:
         case AllOf(filters):
-            return " and ".join(f"({condition(each)})" for each in filters)
+            return " and ".join(f"({condition(each, negated=negated)})" for each in filters)
         case AnyOf(filters):
-            return " or ".join(f"({condition(each)})" for each in filters)
-        case NoneOf(negated):
-            return f"not ({condition(negated)})"
+            return " or ".join(f"({condition(each, negated=negated)})" for each in filters)
+        case NoneOf(inner):
+            return f"not ({condition(inner, negated=True)})"
         case Comparison():
+            key = filter_.metadata_key
+            if negated and key is not None and filter_.operator is not Operator.EXISTS:
+                # What is compared with a key that is absent is unknown, and so would its negation be.
+                return f"{_exists(key)} and ({_comparison(filter_)})"
             return _comparison(filter_)
+
+
+def _exists(key: str) -> str:
+    return f"exists metadata[{literal(key)}]"
 
 
 def _comparison(comparison: Comparison) -> str:
     key = comparison.metadata_key
     column = comparison.field if key is None else f"metadata[{literal(key)}]"
-    if comparison.operator is Operator.EXISTS:
-        return f"exists {column}"
+    if comparison.operator is Operator.EXISTS and key is not None:
+        return _exists(key)
     if comparison.operator is Operator.IN and key is None:
         return f"{column} in {literals(comparison.values)}"
     if comparison.operator is Operator.IN:

@@ -297,3 +297,12 @@ async def test_a_condition_is_decided_on_named_passages_alone(index: VectorIndex
     named = ["pdf", "docx", "foreign", "never written"]
     assert await index.satisfying(organisation, named, pdf) == {"pdf"}
     assert await index.satisfying(organisation, named, NoneOf(pdf)) == {"docx"}
+
+
+async def test_a_negated_condition_on_metadata_holds_of_what_lacks_the_key(index: VectorIndex, organisation: str) -> None:
+    kept: dict[str, Any] = {"people": {"team": "people"}, "legal": {"team": "legal"}, "none": {}, "null": {"team": None}}
+    await index.upsert(organisation, [row(name, metadata=metadata) for name, metadata in kept.items()])
+    people, later = comparison("metadata.team", Operator.EQUAL, ["people"]), comparison("metadata.team", Operator.GREATER, ["m"])
+    assert await nearest(index, organisation, Scope(filter=NoneOf(people))) == {"legal", "none", "null"}
+    assert await nearest(index, organisation, Scope(filter=NoneOf(AnyOf((people, later))))) == {"legal", "none", "null"}
+    assert await nearest(index, organisation, Scope(filter=NoneOf(NoneOf(people)))) == {"people"}

@@ -106,17 +106,20 @@ def scope_of(query: str, source: dict[str, Any]) -> tuple[Filter | None, Scope] 
     return in_index, embedder.convert.search_request(sent, None).scope
 
 
-def meaning(condition: Filter) -> Any:
-    """A condition as nested tuples, of which chains are flat."""
+def meaning(condition: Filter, *, negated: bool = False) -> Any:
+    """A condition as nested tuples, of which chains are flat. What a negation is about says of a key that it is there."""
     match condition:
         case AllOf(parts):
-            return flat("and", [meaning(part) for part in parts])
+            return flat("and", [meaning(part, negated=negated) for part in parts])
         case AnyOf(parts):
-            return flat("or", [meaning(part) for part in parts])
+            return flat("or", [meaning(part, negated=negated) for part in parts])
         case NoneOf(inner):
-            return ("not", meaning(inner))
+            return ("not", meaning(inner, negated=True))
         case Comparison(field, operator, operands):
-            return compared(field, operator, list(operands))
+            stated = compared(field, operator, list(operands))
+            if negated and field.startswith("metadata.") and operator is not Operator.EXISTS:
+                return flat("and", [compared(field, Operator.EXISTS, []), stated])
+            return stated
         case _:
             raise AssertionError(condition)
 
