@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -25,6 +26,18 @@ PORTIONS = {
     Stage.PURGE: Portion(max_tasks=64, max_weight=64),
 }
 EXPRESS = Portion(max_tasks=32, max_weight=4 * MIB, express=True)
+# Multiples of the golden ratio spread their fractions as evenly as any.
+_GOLDEN_RATIO = (1 + math.sqrt(5)) / 2
+
+
+def portions(stage: Stage, workers: int) -> list[Portion]:
+    """What each worker of a stage claims, between half and all of `PORTIONS`: different amounts, so that workers do not end together.
+
+    When they do, nothing is at the model while what they have indexed is verified and published.
+    """
+    whole = PORTIONS[stage]
+    shares = [1 - number * _GOLDEN_RATIO % 1 / 2 for number in range(workers)]
+    return [Portion(max(1, round(whole.max_tasks * share)), max(1, round(whole.max_weight * share))) for share in shares]
 
 
 def worker_loops(queue: TaskQueue, handlers: Mapping[Stage, Handler], bells: Bells, *, workers: int, options: Queue) -> Loops:
@@ -32,7 +45,7 @@ def worker_loops(queue: TaskQueue, handlers: Mapping[Stage, Handler], bells: Bel
     leases = Leases(queue, bells, lease_seconds=options.lease_seconds)
     loops: Loops = {"leases": leases.run, "reaper": partial(every, options.lease_seconds / 4, queue.reap)}
     for stage, handle in handlers.items():
-        for number, portion in enumerate([EXPRESS, *[PORTIONS[stage]] * workers]):
+        for number, portion in enumerate([EXPRESS, *portions(stage, workers)]):
             worker = Worker(
                 stage,
                 handle,
