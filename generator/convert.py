@@ -146,6 +146,7 @@ def _completed_to_message(completed: Completed) -> generation_pb2.AnswerComplete
         usage=generation_pb2.TokenUsage(prompt_tokens=finished.prompt_tokens, answer_tokens=finished.answer_tokens),
         timings=_timings(completed.first_delta_seconds, completed.total_seconds),
         dropped_marker_count=finished.dropped_markers,
+        removed_link_count=finished.removed_links,
     )
 
 

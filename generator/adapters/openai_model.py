@@ -23,6 +23,7 @@ from generator.adapters.waiting import Waiting
 from generator.domain.language_model import FinishReason, Message, ModelFinished, ModelText, Role
 from generator.domain.prompts import token_estimate
 from shared.networks import Network
+from shared.request_id import HTTP_HEADER, current_request_id
 from shared.rpc.deadline import time_remaining
 
 log = structlog.get_logger()
@@ -156,6 +157,7 @@ class OpenAiModel:
                 temperature=self._temperature,
                 response_format=_response_format(json_schema),
                 extra_body=limit,
+                extra_headers={HTTP_HEADER: current_request_id()} if current_request_id() else None,
             )
         if not stream.response.headers.get("content-type", "").startswith(_EVENT_STREAM):
             await stream.close()

@@ -8,6 +8,8 @@ from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import structlog
+
 from generator.domain.engine import AnswerLimits, Citation, Finished, Question, SourcePassage, TextDelta
 from generator.domain.language import detect_language
 from generator.domain.language_model import Message
@@ -17,6 +19,7 @@ from shared.errors import AppError, too_busy
 
 # Streams last seconds: by then one of those in flight has ended.
 _RETRY_AFTER_SECONDS = 2.0
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,7 @@ class Answering:
                 async for event in events:
                     if isinstance(event, Completed):
                         outcome = "answered" if event.finished.answered else "not_answered"
+                        _log(event)
                     yield event
         except AppError as error:
             outcome = error.reason
@@ -133,6 +137,22 @@ class Answering:
         finally:
             self._in_flight -= 1
             self._observer.in_flight(self._in_flight)
+
+
+def _log(completed: Completed) -> None:
+    finished = completed.finished
+    log.info(
+        "answer_completed",
+        model=completed.model,
+        answered=finished.answered,
+        finish_reason=finished.reason,
+        first_delta_milliseconds=round(completed.first_delta_seconds * 1000, 1),
+        milliseconds=round(completed.total_seconds * 1000, 1),
+        prompt_tokens=finished.prompt_tokens,
+        answer_tokens=finished.answer_tokens,
+        dropped_markers=finished.dropped_markers,
+        removed_links=finished.removed_links,
+    )
 
 
 def _check(request: AnswerRequest) -> None:

@@ -12,6 +12,11 @@ _LINE_ENDS = "\v\f\x85\N{LINE SEPARATOR}\N{PARAGRAPH SEPARATOR}"
 # left over from files.
 _DROPPED = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069\ufff9-\ufffb\ufeff\U000e0000-\U000e007f]")
 _NO_CHARACTER = re.compile(r"[\ufdd0-\ufdef\ufffe\uffff]")
+# What has none of these is clean already.
+_SPECIAL = re.compile(
+    r"[&\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufeff\ufff9-\ufffb\ufffe\uffff"
+    r"\U000e0000-\U000e007f]"
+)
 _HIGH = re.compile(r"[\ud800-\udbff]")
 _LOW = re.compile(r"[\udc00-\udfff]")
 _REFERENCE_PART = re.compile(r"[0-9A-Za-z#]")
@@ -35,6 +40,8 @@ class TextCleaner:
 
     def feed(self, piece: str) -> str:
         """What can be said of the text with ``piece`` added."""
+        if not (self._half or self._reference or self._after_return or _SPECIAL.search(piece)):
+            return piece
         for character in piece:
             self._join(character)
         return self._taken()

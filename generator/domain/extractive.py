@@ -10,12 +10,15 @@ from itertools import pairwise
 
 from generator import errors
 from generator.domain.citations import without_markers
+from generator.domain.clean_text import clean
 from generator.domain.engine import AnswerLimits, Citation, Event, Finished, Question, SourcePassage, TextDelta
 from generator.domain.follow_ups import completed
 from generator.domain.language import detect_language
 from generator.domain.language_model import FinishReason
+from generator.domain.links import links_in
 from generator.domain.refusals import refusal
 from generator.domain.relevance import Candidate, Scored, score
+from generator.domain.sanitising import sanitised
 from generator.domain.sentences import Unit, UnitKind, cells
 
 MAX_SENTENCES = 4
@@ -135,7 +138,10 @@ def written(selection: Selection, passages: Sequence[SourcePassage], limits: Ans
 
 
 def readable(text: str, unit: Unit) -> str:
-    """A piece of a passage as it is written into an answer: one line, without mark-up, a table row with the names of its columns."""
+    """A piece of a passage as it is written into an answer: one line, a table row with the names of its columns.
+
+    It has no mark-up, no image, no HTML, and nothing that looks like a citation.
+    """
     piece = text[unit.start : unit.end]
     names = cells(unit.header) if unit.header else []
     if unit.kind is UnitKind.ROW and len(names) == len(cells(piece)):
@@ -143,7 +149,8 @@ def readable(text: str, unit: Unit) -> str:
         piece = "; ".join(f"{name}: {cell}" if name else cell for name, cell in filled)
     elif unit.kind is UnitKind.ITEM:
         piece = _BULLET.sub("", piece)
-    return " ".join(_EMPHASIS.sub("", without_markers(piece)).split())
+    shown = without_markers(_EMPHASIS.sub("", clean(piece)))
+    return " ".join(sanitised(shown, links_in(shown)).split())
 
 
 def _citation(marker: int, index: int, selection: Selection, passages: Sequence[SourcePassage]) -> Citation:

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 import structlog
 
+from generator.domain.clean_text import TextCleaner
 from generator.domain.language_model import LanguageModel, Message, ModelFinished
+from generator.domain.sanitising import sanitised
 from shared.errors import AppError
 
 log = structlog.get_logger()
@@ -20,7 +22,7 @@ _LABEL = re.compile(r"(?:question|title|titre|rewritten question|question reform
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A text of one line and what it took, in the model's own counting; 0 tokens where no model wrote."""
+    """A text of one line, clean and without links, and what it took, in the model's own counting; 0 tokens where no model wrote."""
 
     text: str
     prompt_tokens: int = 0
@@ -57,13 +59,14 @@ async def written_line(task: str, model: LanguageModel, messages: Sequence[Messa
 
 async def _line(model: LanguageModel, messages: Sequence[Message], limits: LineLimits) -> Line | None:
     written = ""
+    cleaner = TextCleaner()
     async with aclosing(model.complete(messages, limits.tokens)) as pieces:
         async for piece in pieces:
             if isinstance(piece, ModelFinished):
-                text = bare(written)
+                text = bare(sanitised(written + cleaner.finish(), ()))
                 is_line = text and len(text.splitlines()) == 1 and len(text) <= limits.characters
                 return Line(text, piece.prompt_tokens, piece.answer_tokens) if is_line else None
-            written += piece.text
+            written += cleaner.feed(piece.text)
             if len(written.strip()) > 2 * limits.characters:
                 return None
     return None

@@ -25,17 +25,17 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%lectern/generator/v1/generation.proto\x12\x14lectern.generator.v1\x1a\x1egoogle/protobuf/duration.proto\"\x89\x02\n\rAnswerRequest\x12\x10\n\x08question\x18\x01 \x01(\t\x12\x35\n\x08passages\x18\x02 \x03(\x0b\x32#.lectern.generator.v1.SourcePassage\x12\r\n\x05model\x18\x03 \x01(\t\x12\x10\n\x08language\x18\x04 \x01(\t\x12\x19\n\x11max_answer_tokens\x18\x05 \x01(\r\x12\x14\n\x0cinstructions\x18\x06 \x01(\t\x12+\n\x07history\x18\x07 \x03(\x0b\x32\x1a.lectern.generator.v1.Turn\x12\x30\n\x08\x65ndpoint\x18\x08 \x01(\x0b\x32\x1e.lectern.generator.v1.Endpoint\"B\n\x04Turn\x12,\n\x04role\x18\x01 \x01(\x0e\x32\x1e.lectern.generator.v1.TurnRole\x12\x0c\n\x04text\x18\x02 \x01(\t\"k\n\x08\x45ndpoint\x12\x10\n\x08\x62\x61se_url\x18\x01 \x01(\t\x12\x0f\n\x07\x61pi_key\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x16\n\x0e\x63ontext_tokens\x18\x04 \x01(\r\x12\x15\n\ranswer_tokens\x18\x05 \x01(\r\"i\n\rSourcePassage\x12\x12\n\npassage_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x15\n\rdocument_name\x18\x03 \x01(\t\x12\x10\n\x08headings\x18\x04 \x03(\t\x12\r\n\x05score\x18\x05 \x01(\x01\"\xbb\x01\n\x0e\x41nswerResponse\x12\x32\n\x05\x64\x65lta\x18\x01 \x01(\x0b\x32!.lectern.generator.v1.AnswerDeltaH\x00\x12\x32\n\x08\x63itation\x18\x02 \x01(\x0b\x32\x1e.lectern.generator.v1.CitationH\x00\x12\x38\n\x08\x63omplete\x18\x03 \x01(\x0b\x32$.lectern.generator.v1.AnswerCompleteH\x00\x42\x07\n\x05\x65vent\"\x1b\n\x0b\x41nswerDelta\x12\x0c\n\x04text\x18\x01 \x01(\t\"Y\n\x08\x43itation\x12\x0e\n\x06marker\x18\x01 \x01(\r\x12\x12\n\npassage_id\x18\x02 \x01(\t\x12\r\n\x05quote\x18\x03 \x01(\t\x12\r\n\x05start\x18\x04 \x01(\r\x12\x0b\n\x03\x65nd\x18\x05 \x01(\r\"\xf5\x01\n\x0e\x41nswerComplete\x12\x10\n\x08\x61nswered\x18\x01 \x01(\x08\x12\x39\n\rfinish_reason\x18\x02 \x01(\x0e\x32\".lectern.generator.v1.FinishReason\x12\r\n\x05model\x18\x03 \x01(\t\x12/\n\x05usage\x18\x04 \x01(\x0b\x32 .lectern.generator.v1.TokenUsage\x12\x38\n\x07timings\x18\x05 \x01(\x0b\x32\'.lectern.generator.v1.GenerationTimings\x12\x1c\n\x14\x64ropped_marker_count\x18\x06 \x01(\r\":\n\nTokenUsage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\r\x12\x15\n\ranswer_tokens\x18\x02 \x01(\r\"m\n\x11GenerationTimings\x12.\n\x0b\x66irst_delta\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05total\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x91\x01\n\x0f\x43ondenseRequest\x12\x10\n\x08question\x18\x01 \x01(\t\x12+\n\x07history\x18\x02 \x03(\x0b\x32\x1a.lectern.generator.v1.Turn\x12\r\n\x05model\x18\x03 \x01(\t\x12\x30\n\x08\x65ndpoint\x18\x04 \x01(\x0b\x32\x1e.lectern.generator.v1.Endpoint\"U\n\x10\x43ondenseResponse\x12\x10\n\x08question\x18\x01 \x01(\t\x12/\n\x05usage\x18\x02 \x01(\x0b\x32 .lectern.generator.v1.TokenUsage\"x\n\x13SuggestTitleRequest\x12\x10\n\x08question\x18\x01 \x01(\t\x12\x0e\n\x06\x61nswer\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x30\n\x08\x65ndpoint\x18\x04 \x01(\x0b\x32\x1e.lectern.generator.v1.Endpoint\"V\n\x14SuggestTitleResponse\x12\r\n\x05title\x18\x01 \x01(\t\x12/\n\x05usage\x18\x02 \x01(\x0b\x32 .lectern.generator.v1.TokenUsage\"\xa9\x01\n\x0f\x43ompleteRequest\x12,\n\x08messages\x18\x01 \x03(\x0b\x32\x1a.lectern.generator.v1.Turn\x12\r\n\x05model\x18\x02 \x01(\t\x12\x12\n\nmax_tokens\x18\x03 \x01(\r\x12\x13\n\x0bjson_schema\x18\x04 \x01(\t\x12\x30\n\x08\x65ndpoint\x18\x05 \x01(\x0b\x32\x1e.lectern.generator.v1.Endpoint\"\x88\x01\n\x10\x43ompleteResponse\x12\x32\n\x05\x64\x65lta\x18\x01 \x01(\x0b\x32!.lectern.generator.v1.AnswerDeltaH\x00\x12\x37\n\x08\x63omplete\x18\x02 \x01(\x0b\x32#.lectern.generator.v1.CompletionEndH\x00\x42\x07\n\x05\x65vent\"\xc4\x01\n\rCompletionEnd\x12\x39\n\rfinish_reason\x18\x01 \x01(\x0e\x32\".lectern.generator.v1.FinishReason\x12\r\n\x05model\x18\x02 \x01(\t\x12/\n\x05usage\x18\x03 \x01(\x0b\x32 .lectern.generator.v1.TokenUsage\x12\x38\n\x07timings\x18\x04 \x01(\x0b\x32\'.lectern.generator.v1.GenerationTimings\"2\n\x12\x43ountTokensRequest\x12\r\n\x05texts\x18\x01 \x03(\t\x12\r\n\x05model\x18\x02 \x01(\t\"4\n\x13\x43ountTokensResponse\x12\x0e\n\x06\x63ounts\x18\x01 \x03(\r\x12\r\n\x05\x65xact\x18\x02 \x01(\x08\"\x13\n\x11ListModelsRequest\"X\n\x12ListModelsResponse\x12+\n\x06models\x18\x01 \x03(\x0b\x32\x1b.lectern.generator.v1.Model\x12\x15\n\rdefault_model\x18\x02 \x01(\t\"P\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x02 \x01(\t\x12\x16\n\x0e\x63ontext_tokens\x18\x03 \x01(\r\x12\x11\n\tcompletes\x18\x04 \x01(\x08*h\n\x08TurnRole\x12\x19\n\x15TURN_ROLE_UNSPECIFIED\x10\x00\x12\x14\n\x10TURN_ROLE_SYSTEM\x10\x01\x12\x12\n\x0eTURN_ROLE_USER\x10\x02\x12\x17\n\x13TURN_ROLE_ASSISTANT\x10\x03*_\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x32\xce\x04\n\x11GenerationService\x12U\n\x06\x41nswer\x12#.lectern.generator.v1.AnswerRequest\x1a$.lectern.generator.v1.AnswerResponse0\x01\x12Y\n\x08\x43ondense\x12%.lectern.generator.v1.CondenseRequest\x1a&.lectern.generator.v1.CondenseResponse\x12\x65\n\x0cSuggestTitle\x12).lectern.generator.v1.SuggestTitleRequest\x1a*.lectern.generator.v1.SuggestTitleResponse\x12[\n\x08\x43omplete\x12%.lectern.generator.v1.CompleteRequest\x1a&.lectern.generator.v1.CompleteResponse0\x01\x12\x62\n\x0b\x43ountTokens\x12(.lectern.generator.v1.CountTokensRequest\x1a).lectern.generator.v1.CountTokensResponse\x12_\n\nListModels\x12\'.lectern.generator.v1.ListModelsRequest\x1a(.lectern.generator.v1.ListModelsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%lectern/generator/v1/generation.proto\x12\x14lectern.generator.v1\x1a\x1egoogle/protobuf/duration.proto\"\x89\x02\n\rAnswerRequest\x12\x10\n\x08question\x18\x01 \x01(\t\x12\x35\n\x08passages\x18\x02 \x03(\x0b\x32#.lectern.generator.v1.SourcePassage\x12\r\n\x05model\x18\x03 \x01(\t\x12\x10\n\x08language\x18\x04 \x01(\t\x12\x19\n\x11max_answer_tokens\x18\x05 \x01(\r\x12\x14\n\x0cinstructions\x18\x06 \x01(\t\x12+\n\x07history\x18\x07 \x03(\x0b\x32\x1a.lectern.generator.v1.Turn\x12\x30\n\x08\x65ndpoint\x18\x08 \x01(\x0b\x32\x1e.lectern.generator.v1.Endpoint\"B\n\x04Turn\x12,\n\x04role\x18\x01 \x01(\x0e\x32\x1e.lectern.generator.v1.TurnRole\x12\x0c\n\x04text\x18\x02 \x01(\t\"k\n\x08\x45ndpoint\x12\x10\n\x08\x62\x61se_url\x18\x01 \x01(\t\x12\x0f\n\x07\x61pi_key\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x16\n\x0e\x63ontext_tokens\x18\x04 \x01(\r\x12\x15\n\ranswer_tokens\x18\x05 \x01(\r\"i\n\rSourcePassage\x12\x12\n\npassage_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x15\n\rdocument_name\x18\x03 \x01(\t\x12\x10\n\x08headings\x18\x04 \x03(\t\x12\r\n\x05score\x18\x05 \x01(\x01\"\xbb\x01\n\x0e\x41nswerResponse\x12\x32\n\x05\x64\x65lta\x18\x01 \x01(\x0b\x32!.lectern.generator.v1.AnswerDeltaH\x00\x12\x32\n\x08\x63itation\x18\x02 \x01(\x0b\x32\x1e.lectern.generator.v1.CitationH\x00\x12\x38\n\x08\x63omplete\x18\x03 \x01(\x0b\x32$.lectern.generator.v1.AnswerCompleteH\x00\x42\x07\n\x05\x65vent\"\x1b\n\x0b\x41nswerDelta\x12\x0c\n\x04text\x18\x01 \x01(\t\"Y\n\x08\x43itation\x12\x0e\n\x06marker\x18\x01 \x01(\r\x12\x12\n\npassage_id\x18\x02 \x01(\t\x12\r\n\x05quote\x18\x03 \x01(\t\x12\r\n\x05start\x18\x04 \x01(\r\x12\x0b\n\x03\x65nd\x18\x05 \x01(\r\"\x91\x02\n\x0e\x41nswerComplete\x12\x10\n\x08\x61nswered\x18\x01 \x01(\x08\x12\x39\n\rfinish_reason\x18\x02 \x01(\x0e\x32\".lectern.generator.v1.FinishReason\x12\r\n\x05model\x18\x03 \x01(\t\x12/\n\x05usage\x18\x04 \x01(\x0b\x32 .lectern.generator.v1.TokenUsage\x12\x38\n\x07timings\x18\x05 \x01(\x0b\x32\'.lectern.generator.v1.GenerationTimings\x12\x1c\n\x14\x64ropped_marker_count\x18\x06 \x01(\r\x12\x1a\n\x12removed_link_count\x18\x07 \x01(\r\":\n\nTokenUsage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\r\x12\x15\n\ranswer_tokens\x18\x02 \x01(\r\"m\n\x11GenerationTimings\x12.\n\x0b\x66irst_delta\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05total\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x91\x01\n\x0f\x43ondenseRequest\x12\x10\n\x08question\x18\x01 \x01(\t\x12+\n\x07history\x18\x02 \x03(\x0b\x32\x1a.lectern.generator.v1.Turn\x12\r\n\x05model\x18\x03 \x01(\t\x12\x30\n\x08\x65ndpoint\x18\x04 \x01(\x0b\x32\x1e.lectern.generator.v1.Endpoint\"U\n\x10\x43ondenseResponse\x12\x10\n\x08question\x18\x01 \x01(\t\x12/\n\x05usage\x18\x02 \x01(\x0b\x32 .lectern.generator.v1.TokenUsage\"x\n\x13SuggestTitleRequest\x12\x10\n\x08question\x18\x01 \x01(\t\x12\x0e\n\x06\x61nswer\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x30\n\x08\x65ndpoint\x18\x04 \x01(\x0b\x32\x1e.lectern.generator.v1.Endpoint\"V\n\x14SuggestTitleResponse\x12\r\n\x05title\x18\x01 \x01(\t\x12/\n\x05usage\x18\x02 \x01(\x0b\x32 .lectern.generator.v1.TokenUsage\"\xa9\x01\n\x0f\x43ompleteRequest\x12,\n\x08messages\x18\x01 \x03(\x0b\x32\x1a.lectern.generator.v1.Turn\x12\r\n\x05model\x18\x02 \x01(\t\x12\x12\n\nmax_tokens\x18\x03 \x01(\r\x12\x13\n\x0bjson_schema\x18\x04 \x01(\t\x12\x30\n\x08\x65ndpoint\x18\x05 \x01(\x0b\x32\x1e.lectern.generator.v1.Endpoint\"\x88\x01\n\x10\x43ompleteResponse\x12\x32\n\x05\x64\x65lta\x18\x01 \x01(\x0b\x32!.lectern.generator.v1.AnswerDeltaH\x00\x12\x37\n\x08\x63omplete\x18\x02 \x01(\x0b\x32#.lectern.generator.v1.CompletionEndH\x00\x42\x07\n\x05\x65vent\"\xc4\x01\n\rCompletionEnd\x12\x39\n\rfinish_reason\x18\x01 \x01(\x0e\x32\".lectern.generator.v1.FinishReason\x12\r\n\x05model\x18\x02 \x01(\t\x12/\n\x05usage\x18\x03 \x01(\x0b\x32 .lectern.generator.v1.TokenUsage\x12\x38\n\x07timings\x18\x04 \x01(\x0b\x32\'.lectern.generator.v1.GenerationTimings\"2\n\x12\x43ountTokensRequest\x12\r\n\x05texts\x18\x01 \x03(\t\x12\r\n\x05model\x18\x02 \x01(\t\"4\n\x13\x43ountTokensResponse\x12\x0e\n\x06\x63ounts\x18\x01 \x03(\r\x12\r\n\x05\x65xact\x18\x02 \x01(\x08\"\x13\n\x11ListModelsRequest\"X\n\x12ListModelsResponse\x12+\n\x06models\x18\x01 \x03(\x0b\x32\x1b.lectern.generator.v1.Model\x12\x15\n\rdefault_model\x18\x02 \x01(\t\"P\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x02 \x01(\t\x12\x16\n\x0e\x63ontext_tokens\x18\x03 \x01(\r\x12\x11\n\tcompletes\x18\x04 \x01(\x08*h\n\x08TurnRole\x12\x19\n\x15TURN_ROLE_UNSPECIFIED\x10\x00\x12\x14\n\x10TURN_ROLE_SYSTEM\x10\x01\x12\x12\n\x0eTURN_ROLE_USER\x10\x02\x12\x17\n\x13TURN_ROLE_ASSISTANT\x10\x03*_\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x32\xce\x04\n\x11GenerationService\x12U\n\x06\x41nswer\x12#.lectern.generator.v1.AnswerRequest\x1a$.lectern.generator.v1.AnswerResponse0\x01\x12Y\n\x08\x43ondense\x12%.lectern.generator.v1.CondenseRequest\x1a&.lectern.generator.v1.CondenseResponse\x12\x65\n\x0cSuggestTitle\x12).lectern.generator.v1.SuggestTitleRequest\x1a*.lectern.generator.v1.SuggestTitleResponse\x12[\n\x08\x43omplete\x12%.lectern.generator.v1.CompleteRequest\x1a&.lectern.generator.v1.CompleteResponse0\x01\x12\x62\n\x0b\x43ountTokens\x12(.lectern.generator.v1.CountTokensRequest\x1a).lectern.generator.v1.CountTokensResponse\x12_\n\nListModels\x12\'.lectern.generator.v1.ListModelsRequest\x1a(.lectern.generator.v1.ListModelsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'lectern.generator.v1.generation_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TURNROLE']._serialized_start=2630
-  _globals['_TURNROLE']._serialized_end=2734
-  _globals['_FINISHREASON']._serialized_start=2736
-  _globals['_FINISHREASON']._serialized_end=2831
+  _globals['_TURNROLE']._serialized_start=2658
+  _globals['_TURNROLE']._serialized_end=2762
+  _globals['_FINISHREASON']._serialized_start=2764
+  _globals['_FINISHREASON']._serialized_end=2859
   _globals['_ANSWERREQUEST']._serialized_start=96
   _globals['_ANSWERREQUEST']._serialized_end=361
   _globals['_TURN']._serialized_start=363
@@ -51,35 +51,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CITATION']._serialized_start=866
   _globals['_CITATION']._serialized_end=955
   _globals['_ANSWERCOMPLETE']._serialized_start=958
-  _globals['_ANSWERCOMPLETE']._serialized_end=1203
-  _globals['_TOKENUSAGE']._serialized_start=1205
-  _globals['_TOKENUSAGE']._serialized_end=1263
-  _globals['_GENERATIONTIMINGS']._serialized_start=1265
-  _globals['_GENERATIONTIMINGS']._serialized_end=1374
-  _globals['_CONDENSEREQUEST']._serialized_start=1377
-  _globals['_CONDENSEREQUEST']._serialized_end=1522
-  _globals['_CONDENSERESPONSE']._serialized_start=1524
-  _globals['_CONDENSERESPONSE']._serialized_end=1609
-  _globals['_SUGGESTTITLEREQUEST']._serialized_start=1611
-  _globals['_SUGGESTTITLEREQUEST']._serialized_end=1731
-  _globals['_SUGGESTTITLERESPONSE']._serialized_start=1733
-  _globals['_SUGGESTTITLERESPONSE']._serialized_end=1819
-  _globals['_COMPLETEREQUEST']._serialized_start=1822
-  _globals['_COMPLETEREQUEST']._serialized_end=1991
-  _globals['_COMPLETERESPONSE']._serialized_start=1994
-  _globals['_COMPLETERESPONSE']._serialized_end=2130
-  _globals['_COMPLETIONEND']._serialized_start=2133
-  _globals['_COMPLETIONEND']._serialized_end=2329
-  _globals['_COUNTTOKENSREQUEST']._serialized_start=2331
-  _globals['_COUNTTOKENSREQUEST']._serialized_end=2381
-  _globals['_COUNTTOKENSRESPONSE']._serialized_start=2383
-  _globals['_COUNTTOKENSRESPONSE']._serialized_end=2435
-  _globals['_LISTMODELSREQUEST']._serialized_start=2437
-  _globals['_LISTMODELSREQUEST']._serialized_end=2456
-  _globals['_LISTMODELSRESPONSE']._serialized_start=2458
-  _globals['_LISTMODELSRESPONSE']._serialized_end=2546
-  _globals['_MODEL']._serialized_start=2548
-  _globals['_MODEL']._serialized_end=2628
-  _globals['_GENERATIONSERVICE']._serialized_start=2834
-  _globals['_GENERATIONSERVICE']._serialized_end=3424
+  _globals['_ANSWERCOMPLETE']._serialized_end=1231
+  _globals['_TOKENUSAGE']._serialized_start=1233
+  _globals['_TOKENUSAGE']._serialized_end=1291
+  _globals['_GENERATIONTIMINGS']._serialized_start=1293
+  _globals['_GENERATIONTIMINGS']._serialized_end=1402
+  _globals['_CONDENSEREQUEST']._serialized_start=1405
+  _globals['_CONDENSEREQUEST']._serialized_end=1550
+  _globals['_CONDENSERESPONSE']._serialized_start=1552
+  _globals['_CONDENSERESPONSE']._serialized_end=1637
+  _globals['_SUGGESTTITLEREQUEST']._serialized_start=1639
+  _globals['_SUGGESTTITLEREQUEST']._serialized_end=1759
+  _globals['_SUGGESTTITLERESPONSE']._serialized_start=1761
+  _globals['_SUGGESTTITLERESPONSE']._serialized_end=1847
+  _globals['_COMPLETEREQUEST']._serialized_start=1850
+  _globals['_COMPLETEREQUEST']._serialized_end=2019
+  _globals['_COMPLETERESPONSE']._serialized_start=2022
+  _globals['_COMPLETERESPONSE']._serialized_end=2158
+  _globals['_COMPLETIONEND']._serialized_start=2161
+  _globals['_COMPLETIONEND']._serialized_end=2357
+  _globals['_COUNTTOKENSREQUEST']._serialized_start=2359
+  _globals['_COUNTTOKENSREQUEST']._serialized_end=2409
+  _globals['_COUNTTOKENSRESPONSE']._serialized_start=2411
+  _globals['_COUNTTOKENSRESPONSE']._serialized_end=2463
+  _globals['_LISTMODELSREQUEST']._serialized_start=2465
+  _globals['_LISTMODELSREQUEST']._serialized_end=2484
+  _globals['_LISTMODELSRESPONSE']._serialized_start=2486
+  _globals['_LISTMODELSRESPONSE']._serialized_end=2574
+  _globals['_MODEL']._serialized_start=2576
+  _globals['_MODEL']._serialized_end=2656
+  _globals['_GENERATIONSERVICE']._serialized_start=2862
+  _globals['_GENERATIONSERVICE']._serialized_end=3452
 # @@protoc_insertion_point(module_scope)

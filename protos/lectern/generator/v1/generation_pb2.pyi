@@ -342,6 +342,7 @@ class AnswerComplete(_message.Message):
     USAGE_FIELD_NUMBER: _builtins.int
     TIMINGS_FIELD_NUMBER: _builtins.int
     DROPPED_MARKER_COUNT_FIELD_NUMBER: _builtins.int
+    REMOVED_LINK_COUNT_FIELD_NUMBER: _builtins.int
     answered: _builtins.bool
     """Whether the passages hold an answer; when false the text says so."""
     finish_reason: Global___FinishReason.ValueType
@@ -349,7 +350,9 @@ class AnswerComplete(_message.Message):
     model: _builtins.str
     """The model that answered."""
     dropped_marker_count: _builtins.int
-    """Markers that the model wrote for passages it was not given; removed from the text."""
+    """Markers that the model wrote for passages it was not given, or within a word; removed from the text."""
+    removed_link_count: _builtins.int
+    """Images, and links to what stands in none of the passages given; removed from the text."""
     @_builtins.property
     def usage(self) -> Global___TokenUsage:
         """What it took."""
@@ -367,10 +370,11 @@ class AnswerComplete(_message.Message):
         usage: Global___TokenUsage | None = ...,
         timings: Global___GenerationTimings | None = ...,
         dropped_marker_count: _builtins.int = ...,
+        removed_link_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["timings", b"timings", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered", b"answered", "dropped_marker_count", b"dropped_marker_count", "finish_reason", b"finish_reason", "model", b"model", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered", b"answered", "dropped_marker_count", b"dropped_marker_count", "finish_reason", b"finish_reason", "model", b"model", "removed_link_count", b"removed_link_count", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
