@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
@@ -14,6 +14,7 @@ from gateway.http.authentication import PROTECTED
 from gateway.http.openai_errors import OPENAI_PREFIX, OpenAIError
 from gateway.http.problems import MEDIA_TYPE, Problem
 from gateway.schemas.documents import DocumentInput
+from gateway.schemas.messages import AnswerMetadata
 
 DESCRIPTION: Final = """
 Takes in documents and answers questions over them with evidence.
@@ -105,8 +106,9 @@ def _complete_components(components: dict[str, Any]) -> None:
     schemas = components["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)  # we answer with Problem instead
-    for model in (Problem, OpenAIError, DocumentInput):
-        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    for model in (Problem, OpenAIError, DocumentInput, AnswerMetadata):
+        mode: Literal["validation", "serialization"] = "validation" if model is DocumentInput else "serialization"
+        schema = model.model_json_schema(mode=mode, ref_template="#/components/schemas/{model}")
         schemas.update(schema.pop("$defs", {}))
         schemas[model.__name__] = schema
     components["securitySchemes"] = {"apiKey": {"type": "http", "scheme": "bearer", "description": "An API key: `lk_<prefix>_<secret>`."}}

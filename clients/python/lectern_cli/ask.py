@@ -60,11 +60,11 @@ def ask(
         if as_json:
             print_model(client.ask(question, **chosen))
         elif out.is_terminal:
-            _print_citations(_stream(client.ask_stream(question, **chosen)))
+            print_citations(_stream(client.ask_stream(question, **chosen)))
         else:
             answer = client.ask(question, **chosen)
             out.print(plain(answer.answer), markup=False)
-            _print_citations(answer.citations)
+            print_citations(answer.citations)
 
 
 def _stream(events: Iterable[AskEvent]) -> list[Citation]:
@@ -82,7 +82,8 @@ def _stream(events: Iterable[AskEvent]) -> list[Citation]:
     return citations
 
 
-def _print_citations(citations: Sequence[Citation]) -> None:
+def print_citations(citations: Sequence[Citation]) -> None:
+    """Print what the statements of an answer rest on."""
     if citations:
         out.print()
     for citation in citations:

@@ -131,6 +131,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._serve()
 
+    def do_PUT(self) -> None:
+        self._serve()
+
     def do_PATCH(self) -> None:
         self._serve()
 
@@ -234,6 +237,21 @@ def document(name: str = "a.txt", state: str = "READY", **values: Any) -> dict[s
         "create_time": None,
         "update_time": None,
         "indexed_time": None,
+        **values,
+    }
+
+
+def message(role: str = "assistant", text: str = "Five days carry over. [1]", **values: Any) -> dict[str, Any]:
+    is_answer = role == "assistant"
+    return {
+        "id": "msg-2" if is_answer else "msg-1",
+        "chat_id": "chat-1",
+        "parent_id": "msg-1" if is_answer else None,
+        "role": role,
+        "state": "COMPLETE",
+        "text": text,
+        "citations": [{**citation(), "available": True}] if is_answer else [],
+        "hits": ["p-1"] if is_answer else [],
         **values,
     }
 

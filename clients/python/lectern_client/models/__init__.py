@@ -11,6 +11,18 @@ from lectern_client.models.accounts import (
     Organisation,
 )
 from lectern_client.models.assistants import Assistant
+from lectern_client.models.chats import (
+    AnswerMetadata,
+    Chat,
+    ChatEvent,
+    ChatTitle,
+    Feedback,
+    Folder,
+    Message,
+    MessageCitation,
+    MessageExchange,
+    UserSettings,
+)
 from lectern_client.models.collections import Collection, CollectionDeleted
 from lectern_client.models.documents import BatchUploaded, DeletionReceipt, Document, DocumentState, Page, Uploaded
 from lectern_client.models.jobs import JOB_ENDED, Job, JobDocument, JobFailure, JobState, JobStep
@@ -42,6 +54,7 @@ __all__ = [
     "JOB_ENDED",
     "Answer",
     "ApiKey",
+    "AnswerMetadata",
     "AskCitation",
     "AskComplete",
     "AskDelta",
@@ -50,6 +63,9 @@ __all__ = [
     "Assistant",
     "BatchUploaded",
     "Citation",
+    "Chat",
+    "ChatEvent",
+    "ChatTitle",
     "Collection",
     "CollectionDeleted",
     "DeletionReceipt",
@@ -60,6 +76,8 @@ __all__ = [
     "EmbeddingModel",
     "EmbeddingModels",
     "Hit",
+    "Feedback",
+    "Folder",
     "HitExplanation",
     "IndexRebuild",
     "Job",
@@ -71,6 +89,9 @@ __all__ = [
     "LanguageModels",
     "MatchedTerm",
     "NewApiKey",
+    "Message",
+    "MessageCitation",
+    "MessageExchange",
     "NewOrganisation",
     "Organisation",
     "Page",
@@ -86,3 +107,4 @@ __all__ = [
     "TextSpan",
     "Uploaded",
 ]
+    "UserSettings",
