@@ -37,6 +37,7 @@ from gateway.adapters.providers import PostgresProviders
 from gateway.adapters.reconcile import IngestorReconciler
 from gateway.adapters.reindex import IngestorRebuilds
 from gateway.adapters.replies import PostgresReplies
+from gateway.adapters.search_history import PostgresSearchHistory
 from gateway.domain.accounts import Accounts
 from gateway.domain.answering import Answering
 from gateway.domain.ask import Ask
@@ -54,6 +55,7 @@ from gateway.domain.questions import Questions
 from gateway.domain.readiness import PROBE_SECONDS, Readiness
 from gateway.domain.reindex import Reindexing
 from gateway.domain.search import Search
+from gateway.domain.search_history import SearchHistory
 from gateway.domain.user_settings import ChosenSettings
 from gateway.http import openapi, problems
 from gateway.http.admission import AddressMiddleware, BodyLimitMiddleware, ConcurrencyMiddleware
@@ -82,6 +84,7 @@ from gateway.routes import (
     reconcile,
     reindex,
     search,
+    search_history,
     system,
 )
 from gateway.settings import GatewaySettings
@@ -94,6 +97,7 @@ log = structlog.get_logger()
 _ANSWERS_SHARE_OF_DRAIN = 0.75
 _ROUTERS = (
     search,
+    search_history,
     document_filter,
     ask,
     assistants,
@@ -174,6 +178,7 @@ async def serve(settings: GatewaySettings) -> AsyncIterator[RunningGateway]:
         await stack.enter_async_context(_running(services.conversations.chats.prune_for_ever()))
         await stack.enter_async_context(services.conversations.answering.open())
         await stack.enter_async_context(app.state.mcp.open())
+        await stack.enter_async_context(services.search_history.open())
         port = await stack.enter_async_context(listening(app, settings.listen, settings.timeouts.drain_seconds))
         host = settings.listen.rpartition(":")[0]
         log.info("gateway_started", host=host, port=port)
@@ -238,6 +243,9 @@ async def _open_services(settings: GatewaySettings, stack: AsyncExitStack) -> Se
         jobs=IngestorJobs(ingestor, timeouts.rpc_seconds, timeouts.watch_seconds),
         passages=pieces,
         search=searching,
+        search_history=SearchHistory(
+            PostgresSearchHistory(pool), tokens, days=settings.search_history_days, entries=settings.search_history_entries
+        ),
         reconciler=IngestorReconciler(ingestor, timeouts.watch_seconds),
         reindexing=Reindexing(IngestorRebuilds(ingestor, timeouts.rpc_seconds, timeouts.watch_seconds)),
         ask=asking,

@@ -72,6 +72,8 @@ class GatewaySettings(ServiceSettings):
     key_cache_seconds: Annotated[
         float, Field(ge=0, le=60, description="How long another gateway process may still accept a key that was revoked.")
     ] = 5.0
+    search_history_days: Annotated[int, Field(ge=0, le=3650, description="How long a user's searches are kept; 0 keeps none.")] = 90
+    search_history_entries: Annotated[int, Field(ge=0, description="How many of a user's searches are kept; 0 keeps none.")] = 1000
     ask_passages: Annotated[int, Field(ge=1, le=50, description="Passages that an answer may rest on.")] = 10
     encryption_keys: Annotated[
         SecretStr | None,

@@ -32,6 +32,7 @@ from gateway.domain.readiness import Readiness
 from gateway.domain.reconcile import Reconciler
 from gateway.domain.reindex import Reindexing
 from gateway.domain.search import Search
+from gateway.domain.search_history import SearchHistory
 from gateway.domain.user_settings import ChosenSettings
 from gateway.settings import GatewaySettings
 
@@ -60,6 +61,7 @@ class Services:
     jobs: Jobs
     passages: Passages
     search: Search
+    search_history: SearchHistory
     reconciler: Reconciler
     reindexing: Reindexing
     ask: Ask

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, ConfigDict, Field, JsonValue
 from gateway.domain import search as domain
 from gateway.domain.hit_groups import DocumentHits, group
 from gateway.domain.query_reading import read
+from gateway.domain.search_history import MadeSearch
 from gateway.schemas.explanation import HitExplanation, SearchExplanation, to_hit_explanation, to_search_explanation
 from gateway.schemas.shapes import OptionalText, RequestBody, Shape
 from shared.errors import invalid_argument
@@ -61,12 +62,22 @@ class SearchInput(RequestBody):
     literal: LiteralInput = False
     group: bool = Field(default=False, description="Say also, in `groups`, which hits are of the same document and section.")
     explain: bool = Field(default=False, description="Say also, in `explanation`, why each hit stands where it stands.")
+    history: bool = Field(default=True, description="Keep this search in your search history.")
 
     def to_query(self) -> domain.Query:
         if self.mode == "pages":
             raise invalid_argument("MODE_NOT_AVAILABLE", "Searching page images is not available yet. Use mode 'text'.", field="body.mode")
         text, condition = read(self.query, "body.query", self.filter, literal=self.literal)
         return domain.Query(text, self.collections, condition, self.limit, self.explain)
+
+    def to_made_search(self, result: SearchResult) -> MadeSearch:
+        return MadeSearch(
+            query=self.query,
+            request_json=self.model_dump_json(exclude={"query", "history"}, exclude_unset=True),
+            hit_count=len(result.hits),
+            total_ms=result.timings_ms["total"],
+            trace_id=result.trace_id,
+        )
 
 
 class Scores(Shape):

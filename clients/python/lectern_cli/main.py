@@ -11,10 +11,10 @@ import typer
 from lectern_cli import (
     ask,
     assistants,
-    chat,
     collections,
     document_filter,
     documents,
+    history,
     ingest,
     jobs,
     keys,
@@ -50,8 +50,8 @@ app.command("ingest", rich_help_panel=LIBRARY)(ingest.ingest)
 app.command("search", rich_help_panel=LIBRARY)(search.search)
 app.command("filter", rich_help_panel=LIBRARY)(document_filter.filter_documents)
 app.command("ask", rich_help_panel=LIBRARY)(ask.ask)
+app.command("history", rich_help_panel=LIBRARY)(history.history)
 app.add_typer(assistants.app, name="assistants", rich_help_panel=MANAGE)
-app.command("chat", rich_help_panel=LIBRARY)(chat.chat)
 app.add_typer(collections.app, name="collections", rich_help_panel=MANAGE)
 app.add_typer(documents.app, name="documents", rich_help_panel=MANAGE)
 app.add_typer(jobs.app, name="jobs", rich_help_panel=MANAGE)

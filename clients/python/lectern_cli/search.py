@@ -35,6 +35,7 @@ def search(
     literal: LiteralOption = False,
     group: Annotated[bool, typer.Option("--group", help="Show the passages by document and section.")] = False,
     explain: Annotated[bool, typer.Option("--explain", help="Show why each passage stands where it stands.")] = False,
+    history: Annotated[bool, typer.Option("--history/--no-history", help="Keep it in `lectern history`.")] = True,
     url: UrlOption = None,
     key: KeyOption = None,
     as_json: JsonOption = False,
@@ -48,7 +49,14 @@ def search(
     """
     with resolve(url, key).open() as client:
         result = client.search(
-            query, collections=collections or (), filter=parse_filter(filter_), limit=limit, literal=literal, group=group, explain=explain
+            query,
+            collections=collections or (),
+            filter=parse_filter(filter_),
+            limit=limit,
+            literal=literal,
+            group=group,
+            explain=explain,
+            history=history,
         )
     if as_json:
         print_model(result)

@@ -12,7 +12,6 @@ from typing import Any, BinaryIO, Self
 
 from lectern_client import operations
 from lectern_client.assistants import AsyncAssistants
-from lectern_client.async_chats import AsyncChats, AsyncFolders, AsyncSettings
 from lectern_client.async_transport import AsyncTransport
 from lectern_client.calls import RetryPolicy
 from lectern_client.client import DEFAULT_URL
@@ -42,6 +41,7 @@ from lectern_client.models import (
 )
 from lectern_client.providers import AsyncProviders
 from lectern_client.resource import AsyncResource
+from lectern_client.search_history import AsyncSearchHistory
 from lectern_client.streams import WATCH_PATIENCE_SECONDS, WATCH_RECONNECT_SECONDS, ask_event, job_event, may_heal, model_event
 
 
@@ -56,14 +56,12 @@ class AsyncLectern:
         self._transport = AsyncTransport(url, api_key, retries or RetryPolicy())
         self.assistants = AsyncAssistants(self._transport)
         self.collections = AsyncCollections(self._transport)
-        self.chats = AsyncChats(self._transport)
-        self.folders = AsyncFolders(self._transport)
-        self.settings = AsyncSettings(self._transport)
         self.documents = AsyncDocuments(self._transport)
         self.jobs = AsyncJobs(self._transport)
         self.organisations = AsyncOrganisations(self._transport)
         self.providers = AsyncProviders(self._transport)
         self.api_keys = AsyncApiKeys(self._transport)
+        self.search_history = AsyncSearchHistory(self._transport)
 
     @property
     def url(self) -> str:
@@ -88,8 +86,10 @@ class AsyncLectern:
         literal: bool = False,
         group: bool = False,
         explain: bool = False,
+        history: bool = True,
     ) -> SearchResult:
-        call = operations.search(query, collections, filter, limit, literal=literal, group=group, explain=explain)
+        wishes: operations.Wishes = {"literal": literal, "group": group, "explain": explain, "history": history}
+        call = operations.search(query, collections, filter, limit, **wishes)
         return await self._transport.send(call)
 
     async def ask(

@@ -11,7 +11,6 @@ from typing import Any, BinaryIO, Self
 from lectern_client import operations
 from lectern_client.assistants import Assistants
 from lectern_client.calls import RetryPolicy
-from lectern_client.chats import Chats, Folders, Settings
 from lectern_client.errors import LecternError, ProtocolError
 from lectern_client.models import (
     Answer,
@@ -38,6 +37,7 @@ from lectern_client.models import (
 )
 from lectern_client.providers import Providers
 from lectern_client.resource import Resource
+from lectern_client.search_history import SearchHistory
 from lectern_client.streams import WATCH_PATIENCE_SECONDS, WATCH_RECONNECT_SECONDS, ask_event, job_event, may_heal, model_event
 from lectern_client.transport import Transport
 
@@ -62,14 +62,12 @@ class Lectern:
         self._transport = Transport(url, api_key, retries or RetryPolicy())
         self.assistants = Assistants(self._transport)
         self.collections = Collections(self._transport)
-        self.chats = Chats(self._transport)
-        self.folders = Folders(self._transport)
-        self.settings = Settings(self._transport)
         self.documents = Documents(self._transport)
         self.jobs = Jobs(self._transport)
         self.organisations = Organisations(self._transport)
         self.providers = Providers(self._transport)
         self.api_keys = ApiKeys(self._transport)
+        self.search_history = SearchHistory(self._transport)
 
     @property
     def url(self) -> str:
@@ -94,6 +92,7 @@ class Lectern:
         literal: bool = False,
         group: bool = False,
         explain: bool = False,
+        history: bool = True,
     ) -> SearchResult:
         """The passages that fit ``query`` best.
 
@@ -105,8 +104,10 @@ class Lectern:
             literal: take the query as plain text.
             group: say also which hits are of the same document and section.
             explain: say also why each hit stands where it stands.
+            history: keep it in `search_history`.
         """
-        call = operations.search(query, collections, filter, limit, literal=literal, group=group, explain=explain)
+        wishes: operations.Wishes = {"literal": literal, "group": group, "explain": explain, "history": history}
+        call = operations.search(query, collections, filter, limit, **wishes)
         return self._transport.send(call)
 
     def ask(

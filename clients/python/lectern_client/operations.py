@@ -34,6 +34,15 @@ from lectern_client.models import (
 )
 
 
+class Wishes(TypedDict):
+    """How a query is to be read, and what is to be said of its hits."""
+
+    literal: bool
+    group: bool
+    explain: bool
+    history: bool
+
+
 class Choice(TypedDict):
     """How a question is to be answered."""
 
@@ -169,8 +178,9 @@ def search(
     literal: bool,
     group: bool,
     explain: bool,
+    history: bool,
 ) -> Call[SearchResult]:
-    asked = {name: True for name, wanted in (("literal", literal), ("group", group), ("explain", explain)) if wanted}
+    asked = {"literal": literal or None, "group": group or None, "explain": explain or None, "history": None if history else False}
     body = given(query=query, collections=list(collections) or None, filter=filter_, limit=limit, **asked)
     return Call("POST", f"{API}/search", model(SearchResult), json=body)
 

@@ -9,7 +9,7 @@ down_revision = "0005"
 branch_labels = None
 depends_on = None
 
-# `request` is what was asked beside the query, as JSON that may hold characters which `jsonb` refuses.
+# `request` is what was asked beside the query, as it was written.
 SEARCHES = """
 CREATE TABLE accounts.past_search (
     search_id text COLLATE "C" PRIMARY KEY,

@@ -254,6 +254,7 @@ COMMANDS = (
     "search",
     "filter",
     "ask",
+    "history",
     "assistants",
     "collections",
     "documents",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.unit.client.conftest import Gateway, answer, document, hit, ok
+from tests.unit.client.conftest import Gateway, Reply, answer, document, hit, ok
 from tests.unit.client.test_cli import Lectern, lectern
 
 __all__ = ["lectern"]
@@ -89,3 +89,25 @@ def test_a_literal_question_is_sent_as_one(gateway: Gateway, lectern: Lectern) -
     gateway.on("POST", "/api/v1/ask", ok(answer("Yes.")))
     assert lectern("ask", "what is type:pdf?", "--literal").code == 0
     assert gateway.requests[0].json == {"question": "what is type:pdf?", "literal": True}
+
+
+PAST = {"id": "s1", "query": "notice period", "hit_count": 3, "total_ms": 12.4, "create_time": "2026-11-20T12:00:00Z"}
+
+
+def test_history_shows_what_was_searched_for(gateway: Gateway, lectern: Lectern) -> None:
+    gateway.on("GET", "/api/v1/search-history", ok({"items": [PAST], "next_page_token": "more"}))
+    ran = lectern("history", "--limit", "1")
+    assert "notice period" in ran.out
+    assert len(gateway.requests) == 1
+
+
+def test_history_is_forgotten_when_that_is_confirmed(gateway: Gateway, lectern: Lectern) -> None:
+    gateway.on("DELETE", "/api/v1/search-history", Reply(204))
+    assert "forgotten" in lectern("history", "--clear", "--yes").err
+    assert lectern("history", "--clear", "--yes", "--json").json == {"cleared": True}
+
+
+def test_a_search_may_be_kept_out_of_the_history(gateway: Gateway, lectern: Lectern) -> None:
+    gateway.on("POST", "/api/v1/search", ok({"hits": [hit()]}))
+    assert lectern("search", "secret plans", "--no-history").code == 0
+    assert gateway.requests[0].json["history"] is False

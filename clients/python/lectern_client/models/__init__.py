@@ -11,18 +11,6 @@ from lectern_client.models.accounts import (
     Organisation,
 )
 from lectern_client.models.assistants import Assistant
-from lectern_client.models.chats import (
-    AnswerMetadata,
-    Chat,
-    ChatEvent,
-    ChatTitle,
-    Feedback,
-    Folder,
-    Message,
-    MessageCitation,
-    MessageExchange,
-    UserSettings,
-)
 from lectern_client.models.collections import Collection, CollectionDeleted
 from lectern_client.models.documents import BatchUploaded, DeletionReceipt, Document, DocumentState, Page, Uploaded
 from lectern_client.models.jobs import JOB_ENDED, Job, JobDocument, JobFailure, JobState, JobStep
@@ -43,6 +31,7 @@ from lectern_client.models.search import (
     MatchedTerm,
     Passage,
     PassageInContext,
+    PastSearch,
     QueryWord,
     SearchExplanation,
     SearchResult,
@@ -54,7 +43,6 @@ __all__ = [
     "JOB_ENDED",
     "Answer",
     "ApiKey",
-    "AnswerMetadata",
     "AskCitation",
     "AskComplete",
     "AskDelta",
@@ -63,9 +51,6 @@ __all__ = [
     "Assistant",
     "BatchUploaded",
     "Citation",
-    "Chat",
-    "ChatEvent",
-    "ChatTitle",
     "Collection",
     "CollectionDeleted",
     "DeletionReceipt",
@@ -76,8 +61,6 @@ __all__ = [
     "EmbeddingModel",
     "EmbeddingModels",
     "Hit",
-    "Feedback",
-    "Folder",
     "HitExplanation",
     "IndexRebuild",
     "Job",
@@ -89,14 +72,12 @@ __all__ = [
     "LanguageModels",
     "MatchedTerm",
     "NewApiKey",
-    "Message",
-    "MessageCitation",
-    "MessageExchange",
     "NewOrganisation",
     "Organisation",
     "Page",
     "Passage",
     "PassageInContext",
+    "PastSearch",
     "Provider",
     "ProviderModel",
     "QueryWord",
@@ -107,4 +88,3 @@ __all__ = [
     "TextSpan",
     "Uploaded",
 ]
-    "UserSettings",

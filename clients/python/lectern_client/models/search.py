@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from pydantic import Field
@@ -130,6 +131,18 @@ class SearchResult(Reply):
     explanation: SearchExplanation | None = None
     timings_ms: dict[str, float] = Field(default_factory=dict)
     trace_id: str = ""
+
+
+class PastSearch(Reply):
+    """A search that was made; ``request`` is what was asked beside the query."""
+
+    id: str
+    query: str
+    request: dict[str, Any] = Field(default_factory=dict)
+    hit_count: int = 0
+    total_ms: float = 0.0
+    trace_id: str = ""
+    create_time: datetime | None = None
 
 
 class Citation(Reply):
