@@ -61,6 +61,24 @@ def not_an_answer(message_id: str) -> AppError:
     return AppError("NOT_AN_ANSWER", Status.FAILED_PRECONDITION, message, metadata={"message": message_id})
 
 
+def socket_unauthenticated() -> AppError:
+    return unauthenticated("API_KEY_MISSING", 'Send {"type": "AUTH", "key": "lk_…"} as the first frame, as soon as the socket is open.')
+
+
+def socket_authenticated() -> AppError:
+    message = "This socket has its key. Open another one for another key."
+    return AppError("SOCKET_AUTHENTICATED", Status.FAILED_PRECONDITION, message)
+
+
+def socket_busy() -> AppError:
+    message = "The answer before is still being written. Wait for its end, or stop it with ANSWER_STOP."
+    return AppError("ANSWER_IN_WORK", Status.FAILED_PRECONDITION, message)
+
+
+def socket_idle() -> AppError:
+    return AppError("SOCKET_IDLE", Status.DEADLINE_EXCEEDED, "Nothing was asked for a long time. Open the socket again to ask.")
+
+
 def answer_in_work() -> AppError:
     message = "The answer before is still being written. Wait for its end, or stop it with `:stop`."
     return AppError("ANSWER_IN_WORK", Status.FAILED_PRECONDITION, message)

@@ -68,6 +68,7 @@ from gateway.http.services import Conversations, Services
 from gateway.routes import (
     accounts,
     ask,
+    ask_socket,
     assistants,
     chat_completions,
     chats,
@@ -100,6 +101,7 @@ _ROUTERS = (
     search_history,
     document_filter,
     ask,
+    ask_socket,
     assistants,
     chats,
     messages,

@@ -40,6 +40,10 @@ class Timeouts(SettingsGroup):
     resume_seconds: Annotated[
         float, Field(ge=0, description="How long an answer in a chat goes on without a reader, and how long its events can be read again.")
     ] = 15.0
+    socket_auth_seconds: Annotated[float, Field(gt=0, description="How long a new WebSocket may take to send its key.")] = 10.0
+    socket_idle_seconds: Annotated[
+        float, Field(gt=0, description="Silence on a WebSocket, with no answer being written, after which it is closed.")
+    ] = 3600.0
     drain_seconds: Annotated[float, Field(ge=0, description="How long requests in work may take to end after SIGTERM.")] = 20.0
 
 

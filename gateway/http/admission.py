@@ -13,11 +13,12 @@ from gateway.errors import body_timeout, body_too_large, gateway_busy, invalid_e
 from gateway.settings import Limits
 
 # They must answer also, and above all, when there is too much to do.
+_TRY_AGAIN_LATER: Final = 1013
 _ALWAYS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
 class ConcurrencyMiddleware:
-    """Refuses requests beyond a number in work; refused early, an overload costs almost nothing."""
+    """Refuses requests and sockets beyond a number in work; refused early, an overload costs almost nothing."""
 
     def __init__(self, app: ASGIApp, limits: Limits) -> None:
         self._app = app
@@ -26,10 +27,13 @@ class ConcurrencyMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Raises AppError GATEWAY_BUSY."""
-        if scope["type"] != "http" or scope["path"] in _ALWAYS:
+        if scope["type"] == "lifespan" or scope["path"] in _ALWAYS:
             await self._app(scope, receive, send)
             return
         if self._in_work >= self._limit:
+            if scope["type"] == "websocket":
+                await send({"type": "websocket.close", "code": _TRY_AGAIN_LATER})
+                return
             raise gateway_busy()
         self._in_work += 1
         try:

@@ -7,9 +7,13 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 import uvicorn
 from starlette.types import ASGIApp
+
+# A question and a filter, many times over.
+_MAX_FRAME_BYTES: Final = 256 * 1024
 
 
 class _Server(uvicorn.Server):
@@ -44,6 +48,9 @@ async def listening(app: ASGIApp, listen: str, drain_seconds: float) -> AsyncIte
         log_config=None,
         access_log=False,
         server_header=False,
+        ws_max_size=_MAX_FRAME_BYTES,
+        # Frames are a few words: packing them would cost time and save nothing.
+        ws_per_message_deflate=False,
         # A request must never see what another one has bound to its context.
         reset_contextvars=True,
         # Longer than proxies keep theirs, so that it is never we who close a connection that a request is on its way on.

@@ -52,10 +52,10 @@ class RequestContextMiddleware:
         self._process_context = process_context
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        structlog.contextvars.bind_contextvars(**self._process_context)
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        structlog.contextvars.bind_contextvars(**self._process_context)
         request_id = bind_request_id(_offered_id(Headers(scope=scope)))
         started = time.perf_counter()
         status = CLIENT_CLOSED_REQUEST

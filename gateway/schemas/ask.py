@@ -11,8 +11,8 @@ from gateway.schemas.search import CollectionNames, FilterInput, LiteralInput, Q
 from gateway.schemas.shapes import OptionalText, RequestBody, Shape
 
 
-class AskInput(RequestBody):
-    model_config = ConfigDict(json_schema_extra={"examples": [{"question": "How much leave do I have?", "collections": ["handbook"]}]})
+class QuestionInput(RequestBody):
+    """A question, and what its answer may rest on."""
 
     question: QueryText = Field(description="In any language. Conditions in it, such as `type:pdf`, are read as in a search's query.")
     collections: CollectionNames = Field(default_factory=list)
@@ -24,7 +24,6 @@ class AskInput(RequestBody):
     ] = ""
     filter: FilterInput = None
     literal: LiteralInput = False
-    stream: bool = Field(default=False, description="Answer as server-sent events: `metadata`, `delta`, `citation`, `complete`, `error`.")
     model: Annotated[str, Field(max_length=500, description="One of /api/v1/llm-models; empty: the default one.")] = ""
     language: Annotated[
         str, Field(pattern="^([a-z]{2})?$", description="ISO 639-1 code of the answer's language; empty: the question's.")
@@ -33,6 +32,12 @@ class AskInput(RequestBody):
     def to_question(self, passages: int) -> domain.Question:
         text, condition = read(self.question, "body.question", self.filter, literal=self.literal)
         return domain.Question(Query(text, self.collections, condition, passages), self.model, self.language)
+
+
+class AskInput(QuestionInput):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"question": "How much leave do I have?", "collections": ["handbook"]}]})
+
+    stream: bool = Field(default=False, description="Answer as server-sent events: `metadata`, `delta`, `citation`, `complete`, `error`.")
 
 
 class Citation(Shape):
