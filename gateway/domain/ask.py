@@ -157,7 +157,7 @@ class _Exchange:
         timings["search"] = timings.pop("total")
         timings["first_delta"] = end.first_delta_ms
         timings["total"] = (time.perf_counter() - self.started) * 1000
-        timings["answer"] = timings["total"] - timings["search"]
+        timings["answer"] = timings["total"] - timings["search"] - timings.get("condense", 0.0)
         return Complete("".join(self.text), self.citations, self.found, end)
 
 

@@ -77,7 +77,7 @@ class PromptedEngine:
         return asked, links_of(asked.passages.values())
 
     def _finished(self, piece: ModelFinished, text: CheckedText) -> Finished:
-        if not text.beginning.strip():
+        if not any(map(str.isalnum, text.beginning)):
             raise errors.model_answer_empty(self._name, length_reached=piece.reason is FinishReason.LENGTH)
         return Finished(
             answered=bool(text.cited) or not is_refusal(text.beginning),

@@ -36,12 +36,14 @@ class Endpoint:
     replies: deque[Reply] = field(default_factory=deque)
     requests: list[dict[str, Any]] = field(default_factory=list)
     authorizations: list[str] = field(default_factory=list)
+    trace_ids: list[str] = field(default_factory=list)
     hanging: asyncio.Event = field(default_factory=asyncio.Event)
     abandoned: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         self.authorizations.append(headers.get("authorization", ""))
+        self.trace_ids.append(headers.get("x-request-id", ""))
         self.requests.append(json.loads(await body_of(receive)))
         if scope["path"] != "/v1/chat/completions":
             await respond(send, Reply([b"{}"], 404, {"content-type": "application/json"}))
