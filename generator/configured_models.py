@@ -11,6 +11,7 @@ from generator.adapters.prompt_files import PromptFiles
 from generator.adapters.waiting import Waiting
 from generator.domain.bounded_model import BoundedModel
 from generator.domain.extractive import ExtractiveEngine
+from generator.domain.health import Watched
 from generator.domain.language_model import LanguageModel
 from generator.domain.model_source import ModelSource
 from generator.domain.models import Endpoint, Model, ModelRegistry, TokenLimits
@@ -22,6 +23,8 @@ from generator.settings import (
     GeneratorSettings,
     OpenAiModelSettings,
     OpenAiSettings,
+    VllmModelSettings,
+    quieten_vllm,
 )
 
 if TYPE_CHECKING:
@@ -32,11 +35,12 @@ _ENDPOINT_LABEL = "endpoint"
 
 
 class ConfiguredModels:
-    """Makes models that live until ``stack`` is closed."""
+    """Makes models that live until ``stack`` is closed. Those ``in_process`` have still to be loaded."""
 
     def __init__(self, settings: GeneratorSettings, stack: AsyncExitStack) -> None:
         self._settings = settings
         self._stack = stack
+        self.in_process: list[Watched] = []
         self._prompts = PromptFiles("answer")
 
     async def registry(self) -> ModelRegistry:
@@ -51,12 +55,14 @@ class ConfiguredModels:
         self._stack.push_async_callback(endpoints.close)
         return ModelRegistry(models, default=self._settings.default_model_name, endpoints=endpoints)
 
-    async def _listed(self, entry: ExtractiveModelSettings | OpenAiModelSettings) -> Model:
+    async def _listed(self, entry: ExtractiveModelSettings | OpenAiModelSettings | VllmModelSettings) -> Model:
         match entry:
             case ExtractiveModelSettings():
                 return Model(entry.name, ExtractiveEngine())
             case OpenAiModelSettings():
                 return await self._openai(entry.name, ModelSource(entry.name), entry)
+            case VllmModelSettings():
+                return self._vllm(entry)
 
     async def _openai(self, name: str, source: ModelSource, settings: OpenAiSettings) -> Model:
         # The client library takes longer to import than all the rest, and most laptops never call an endpoint.
@@ -75,6 +81,31 @@ class ConfiguredModels:
         )
         writer = BoundedModel(model, source, max_concurrent=settings.max_concurrent, observer=PrometheusModelObserver(name))
         return self.model(name, writer, TokenLimits(settings.context_tokens, settings.answer_tokens))
+
+    def _vllm(self, entry: VllmModelSettings) -> Model:
+        quieten_vllm()
+        # Its template language is a package that only vLLM's environment has.
+        from generator.adapters.vllm_engine import VllmSpec  # noqa: PLC0415
+        from generator.adapters.vllm_model import VllmModel  # noqa: PLC0415
+
+        spec = VllmSpec(
+            model=entry.model,
+            dtype=entry.dtype,
+            window_tokens=entry.context_tokens + entry.answer_tokens,
+            max_running=entry.max_running,
+            max_concurrent=entry.max_concurrent,
+            gpus=entry.gpus,
+            gpu_memory_share=entry.gpu_memory_share,
+            cpu_cache_gib=entry.cpu_cache_gib,
+            temperature=entry.temperature,
+            template_arguments=entry.template_arguments,
+        )
+        source = ModelSource(entry.name)
+        model = VllmModel(spec, Waiting(source, entry.first_token_timeout_seconds, entry.idle_timeout_seconds))
+        self._stack.push_async_callback(model.close)
+        self.in_process.append(Watched(entry.name, model, entry.check_seconds))
+        writer = BoundedModel(model, source, max_concurrent=entry.max_concurrent, observer=PrometheusModelObserver(entry.name))
+        return self.model(entry.name, writer, TokenLimits(entry.context_tokens, entry.answer_tokens))
 
     def model(self, name: str, writer: LanguageModel, limits: TokenLimits) -> Model:
         """What answers with ``writer``, and continues any conversation with it."""

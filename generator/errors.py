@@ -13,6 +13,7 @@ MAX_QUESTION_CHARACTERS = 4_000
 MAX_INSTRUCTIONS_CHARACTERS = 20_000
 MAX_MESSAGE_CHARACTERS = 1_000_000
 MAX_COUNTED_TEXTS = 1_000
+_LOADING_SECONDS = 10.0
 
 
 def empty_question() -> AppError:
@@ -126,6 +127,24 @@ def model_failed(source: ModelSource, cause: str) -> AppError:
 def model_withheld(source: ModelSource) -> AppError:
     message = f"The endpoint's content filter stopped the answer of the model {source.name!r}. Ask differently, or use another model."
     return AppError("MODEL_WITHHELD_ANSWER", Status.FAILED_PRECONDITION, message, _of(source))
+
+
+def model_loading(source: ModelSource) -> AppError:
+    message = f"The model {source.name!r} is still being loaded. Try again in {_LOADING_SECONDS:g} s; large models take minutes."
+    return AppError("MODEL_LOADING", Status.UNAVAILABLE, message, _of(source), retry_after_seconds=_LOADING_SECONDS)
+
+
+def model_died(source: ModelSource) -> AppError:
+    message = f"The engine of the model {source.name!r} died, and the generator starts anew. What came is a fragment; ask again."
+    return AppError("MODEL_DIED", Status.UNAVAILABLE, message, _of(source), retry_after_seconds=_LOADING_SECONDS)
+
+
+def messages_refused(model: str) -> AppError:
+    message = (
+        f"The chat template of the model {model!r} does not take these messages: "
+        "some take no system message, or want user and assistant in turns."
+    )
+    return invalid_argument("MESSAGES_REFUSED", message, field="messages")
 
 
 def _of(source: ModelSource) -> dict[str, str]:

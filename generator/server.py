@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from generator.configured_models import ConfiguredModels
 from generator.domain.answering import Answering
 from generator.domain.completing import Completing
 from generator.domain.condensing import Condensing
+from generator.domain.health import bring_up, watch
 from generator.domain.titles import Titling
 from generator.domain.token_counting import TokenCounting
 from generator.servicers.generation import GenerationServicer
@@ -25,20 +27,29 @@ SERVICE_NAME = generation_pb2.DESCRIPTOR.services_by_name["GenerationService"].f
 
 @dataclass(frozen=True, slots=True)
 class RunningService:
-    """A generator that answers calls on ``port``."""
+    """A generator that answers calls on ``port``.
+
+    Attributes:
+        failure: ends with the exception that the process should stop for; never ends otherwise.
+    """
 
     port: int
+    failure: asyncio.Task[None]
 
 
 @asynccontextmanager
 async def serve(settings: GeneratorSettings) -> AsyncIterator[RunningService]:
-    """Start the generator; leaving the context drains and stops it.
+    """Serve until the context is left, which drains and stops.
+
+    Entered once every model of this process has written a token; the port answers before, and health says what works.
 
     Raises:
+        ModelCannotStart: a model of this process cannot be loaded.
         OSError: the address is taken.
     """
     async with AsyncExitStack() as stack:
-        models = await ConfiguredModels(settings, stack).registry()
+        configured = ConfiguredModels(settings, stack)
+        models = await configured.registry()
         answering = Answering(models, max_concurrent_answers=settings.max_concurrent_answers, observer=PrometheusObserver())
         servicer = GenerationServicer(
             answering=answering,
@@ -53,5 +64,13 @@ async def serve(settings: GeneratorSettings) -> AsyncIterator[RunningService]:
         generation_pb2_grpc.add_GenerationServiceServicer_to_server(servicer, server.grpc_server)
         await server.start(settings.listen)
         stack.push_async_callback(server.stop)
+        await bring_up(configured.in_process)
         await server.health.set_serving(True)
-        yield RunningService(server.port)
+        watching = asyncio.create_task(watch(configured.in_process, server.health.set_serving))
+        stack.push_async_callback(_end, watching)
+        yield RunningService(server.port, watching)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])

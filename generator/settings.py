@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Literal, Self
@@ -74,7 +75,43 @@ class OpenAiModelSettings(OpenAiSettings):
     model: Annotated[str, Field(min_length=1, description="Name of the model at the endpoint.")]
 
 
-ModelSettings = Annotated[ExtractiveModelSettings | OpenAiModelSettings, Discriminator("engine")]
+class VllmModelSettings(_WritingBounds):
+    """One entry of `GeneratorSettings.models` that vLLM runs inside this process."""
+
+    name: Annotated[str, Field(pattern=_MODEL_NAME, description="What requests call the model.")]
+    engine: Literal["vllm"]
+    model: Annotated[
+        str, Field(min_length=1, description="The model's folder, or its name in the local cache of the model hub; nothing is downloaded.")
+    ]
+    dtype: Annotated[Literal["auto", "float16", "bfloat16", "float32"], Field(description="Type of the weights; `auto`: the folder's.")] = (
+        "auto"
+    )
+    gpus: Annotated[int, Field(ge=1, le=64, description="GPUs that one copy of the model is spread over.")] = 1
+    gpu_memory_share: Annotated[float, Field(gt=0, le=1, description="Share of each GPU's memory for weights and key-value cache.")] = 0.9
+    cpu_cache_gib: Annotated[int, Field(ge=1, description="Memory of the key-value cache where the model runs on a CPU.")] = 4
+    max_running: Annotated[
+        int, Field(ge=1, le=4096, description="Texts that are written at once; the others of `max_concurrent` wait.")
+    ] = 64
+    template_arguments: Annotated[
+        dict[str, str | int | float | bool],
+        Field(
+            default_factory=lambda: {"enable_thinking": False},
+            description="What the chat template is told besides the messages; models that can think aloud are told not to.",
+        ),
+    ]
+    temperature: Annotated[float, Field(ge=0, le=2, description="0 keeps closest to the passages.")] = 0.0
+    check_seconds: Annotated[
+        float, Field(gt=0, le=3600, description="After so long without a finished text the model is asked for one token.")
+    ] = 60.0
+
+    @model_validator(mode="after")
+    def _queue_holds_what_runs(self) -> Self:
+        if self.max_concurrent < self.max_running:
+            raise ValueError(f"{self.name}: max_concurrent must be at least max_running")
+        return self
+
+
+ModelSettings = Annotated[ExtractiveModelSettings | OpenAiModelSettings | VllmModelSettings, Discriminator("engine")]
 
 
 class EndpointsSettings(_WritingBounds):
@@ -131,3 +168,25 @@ class GeneratorSettings(ServiceSettings):
         """The model of requests that name none."""
         names = self.model_names
         return self.default_model or (names[1] if len(names) > 1 else EXTRACTIVE_MODEL)
+
+
+def quieten_vllm() -> None:
+    """Tell vLLM, by the only way that its processes hear, to report on nobody, to download nothing, and to say only what is wrong.
+
+    It must be told before it is imported.
+    """
+    os.environ.update(
+        {
+            "DO_NOT_TRACK": "1",
+            "VLLM_DO_NOT_TRACK": "1",
+            "VLLM_NO_USAGE_STATS": "1",
+            "HF_HUB_OFFLINE": "1",
+            "TRANSFORMERS_OFFLINE": "1",
+            "VLLM_LOGGING_LEVEL": "ERROR",
+            "VLLM_LOGGING_STREAM": "ext://sys.stderr",
+            "TORCH_CPP_LOG_LEVEL": "ERROR",
+            "PYTHONWARNINGS": "ignore",
+            # The engine's process starts afresh: a copy of this one would hold our sockets and locks.
+            "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
+        }
+    )

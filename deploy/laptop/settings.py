@@ -6,6 +6,7 @@ import difflib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from deploy.laptop.errors import LaptopError
 from embedder.settings import EmbedderSettings
@@ -24,8 +25,10 @@ SERVICE_SETTINGS: Mapping[str, type[ServiceSettings]] = {
 }
 # Said once for all services.
 COMMON = ("LECTERN_LOG_LEVEL", "LECTERN_LOG_FORMAT")
+# The interpreter that the generator runs in: that of vLLM's environment, which is not this one.
+GENERATOR_PYTHON = "LECTERN_PYTHON_GENERATOR"
 # Read by the command itself.
-OF_THE_COMMAND = ("LECTERN_HOME", "LECTERN_URL", "LECTERN_API_KEY")
+OF_THE_COMMAND = ("LECTERN_HOME", "LECTERN_URL", "LECTERN_API_KEY", GENERATOR_PYTHON)
 # What the supervisor decides, because the parts must fit together.
 DECIDED = (
     "LECTERN_INTERNAL_KEY",
@@ -56,11 +59,13 @@ class LaptopSettings:
 
     Attributes:
         ports: port by service, on the loopback address.
+        pythons: interpreter by service, of those that do not run in this one.
         passed_on: by service, the variables that the user set for it.
         environment: the rest of the user's environment, for every process.
     """
 
     ports: Mapping[str, int]
+    pythons: Mapping[str, Path]
     passed_on: Mapping[str, Mapping[str, str]]
     environment: Mapping[str, str]
 
@@ -81,10 +86,13 @@ class LaptopSettings:
                 chosen[service] = int(value) if value.isdecimal() else -1
         chosen.update(ports or {})
         faults += list(_port_faults(chosen))
+        pythons = {"generator": Path(given[GENERATOR_PYTHON]).absolute()} if GENERATOR_PYTHON in given else {}
+        faults += [f"  {GENERATOR_PYTHON}: there is no interpreter {python}." for python in pythons.values() if not python.is_file()]
         if faults:
             raise LaptopError("SETTINGS_ARE_WRONG", "The settings are wrong, so nothing was started:\n" + "\n".join(faults))
         return cls(
             ports=chosen,
+            pythons=pythons,
             passed_on={service: _passed_on(service, given) for service in SERVICE_SETTINGS},
             environment={name: value for name, value in environment.items() if not name.startswith(PREFIX)},
         )

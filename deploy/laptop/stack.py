@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from deploy.laptop.home import Home
 from deploy.laptop.milvus import MILVUS_ENVIRONMENT, milvus_command
@@ -28,7 +29,8 @@ def build_stack(home: Home, settings: LaptopSettings) -> list[ServiceSpec]:
 
     def grpc_service(name: str, *needs: str) -> ServiceSpec:
         probe = grpc_health(targets[name])
-        return ServiceSpec(name, _module(name), environments[name], probe, needs=needs, url=targets[name])
+        command = _module(name, settings.pythons.get(name))
+        return ServiceSpec(name, command, environments[name], probe, needs=needs, url=targets[name])
 
     def migrations(service: str) -> ServiceSpec:
         command = [*_module(f"{service}.migrations"), "upgrade"]
@@ -67,9 +69,9 @@ def build_stack(home: Home, settings: LaptopSettings) -> list[ServiceSpec]:
     ]
 
 
-def _module(name: str) -> list[str]:
+def _module(name: str, python: Path | None = None) -> list[str]:
     # -P: a folder called `shared` where the user happens to be must not be taken for ours.
-    return [sys.executable, "-P", "-m", name]
+    return [str(python or sys.executable), "-P", "-m", name]
 
 
 def _environments(home: Home, settings: LaptopSettings, dsn: str) -> dict[str, Mapping[str, str]]:

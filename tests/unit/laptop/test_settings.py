@@ -30,6 +30,16 @@ def test_an_unknown_name_is_refused_with_the_nearest() -> None:
     assert "LECTERN_EMBEDDER_MODLE: there is no such setting; the nearest is LECTERN_EMBEDDER_MODEL" in message
 
 
+def test_the_generator_can_run_in_another_interpreter(home: Home, tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    assert f"there is no interpreter {python}" in refusal({"LECTERN_PYTHON_GENERATOR": str(python)})
+    python.touch()
+    specs = {spec.name: spec for spec in build_stack(home, LaptopSettings.load({"LECTERN_PYTHON_GENERATOR": str(python)}))}
+    assert specs["generator"].command[0] == str(python)
+    assert "LECTERN_PYTHON_GENERATOR" not in specs["generator"].environment
+    assert specs["embedder"].command[0] != str(python)
+
+
 @pytest.mark.parametrize("value", ["", "0", "65536", "eighty", "-1", "80.5"])
 def test_what_is_no_port_is_refused(value: str) -> None:
     if value:
