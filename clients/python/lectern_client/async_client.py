@@ -128,8 +128,8 @@ class AsyncLectern:
                     return
         raise ProtocolError("The answer ended before it was complete. Ask again.")
 
-    async def passage(self, passage_id: str, *, before: int = 0, after: int = 0) -> PassageInContext:
-        return await self._transport.send(operations.get_passage(passage_id, before, after))
+    async def passage(self, passage_id: str, *, around: int = 0, before: int | None = None, after: int | None = None) -> PassageInContext:
+        return await self._transport.send(operations.get_passage(passage_id, around, before, after))
 
     async def embedding_models(self) -> EmbeddingModels:
         return await self._transport.send(operations.embedding_models())

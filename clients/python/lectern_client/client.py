@@ -162,9 +162,9 @@ class Lectern:
                 return
         raise ProtocolError("The answer ended before it was complete. Ask again.")
 
-    def passage(self, passage_id: str, *, before: int = 0, after: int = 0) -> PassageInContext:
-        """A passage, with as many of those before and after it as asked for."""
-        return self._transport.send(operations.get_passage(passage_id, before, after))
+    def passage(self, passage_id: str, *, around: int = 0, before: int | None = None, after: int | None = None) -> PassageInContext:
+        """A passage with the ``around`` passages on each side of it, or with as many ``before`` and ``after`` it."""
+        return self._transport.send(operations.get_passage(passage_id, around, before, after))
 
     def embedding_models(self) -> EmbeddingModels:
         return self._transport.send(operations.embedding_models())

@@ -164,8 +164,8 @@ def get_deletion_receipt(document_id: str) -> Call[DeletionReceipt]:
     return Call("GET", f"{API}/documents/{part(document_id)}/deletion-receipt", model(DeletionReceipt))
 
 
-def get_passage(passage_id: str, before: int, after: int) -> Call[PassageInContext]:
-    query = {"before": before or None, "after": after or None}
+def get_passage(passage_id: str, around: int, before: int | None, after: int | None) -> Call[PassageInContext]:
+    query = {"around": around or None, "before": before, "after": after}
     return Call("GET", f"{API}/passages/{part(passage_id)}", model(PassageInContext), query=query)
 
 

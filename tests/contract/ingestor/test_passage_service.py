@@ -50,3 +50,24 @@ async def test_a_request_that_cannot_be_answered_says_why(library: Library, requ
 async def test_a_thousand_passages_can_be_asked_for_at_once_and_no_more(library: Library) -> None:
     assert await library.read(*("unknown" for _ in range(1000))) == []
     assert (await error_of(library.read(*("unknown" for _ in range(1001))))).reason == "TOO_MANY_PASSAGES"
+
+
+def manual(colour: str) -> str:
+    return "\n\n".join(f"# Part {number}\n\nThe {colour} lamp {number} burns." for number in range(4))
+
+
+async def test_a_passages_neighbours_are_of_its_own_generation_and_in_order(library: Library) -> None:
+    await library.create_collection()
+    ids: dict[str, list[str]] = {}
+    for colour in ("red", "green"):
+        uploaded = await library.upload(manual(colour), name="manual.md")
+        await library.ended(uploaded.job.job_id)
+        passages = await library.visible(uploaded.document.document_id)
+        ids[colour] = [passage.passage_id for passage in passages]
+    request = passages_pb2.GetPassageRequest(passage_id=ids["green"][1], before_count=20, after_count=20)
+    got = await library.call(library.passages.GetPassage, request)
+    assert [*got.before, got.passage, *got.after] == passages
+    assert [passage.ordinal for passage in passages] == [0, 1, 2, 3]
+    assert all("green" in passage.text for passage in passages)
+    old = passages_pb2.GetPassageRequest(passage_id=ids["red"][1], before_count=1)
+    assert (await error_of(library.call(library.passages.GetPassage, old))).reason == "PASSAGE_NOT_FOUND"
