@@ -28,12 +28,14 @@ class Orders:
     def __init__(self, folder: Path) -> None:
         self._given = folder / "given"
         self._carried_out = folder / "carried_out"
-        for place in (self._given, self._carried_out):
+        self._given_up = folder / "given_up"
+        for place in (self._given, self._carried_out, self._given_up):
             place.mkdir(parents=True, exist_ok=True)
 
     def give(self, failpoint: str, mode: Mode) -> None:
         """Let the next process that reaches ``failpoint`` fail there."""
-        (self._carried_out / failpoint).unlink(missing_ok=True)
+        for past in (self._carried_out, self._given_up):
+            (past / failpoint).unlink(missing_ok=True)
         (self._given / failpoint).write_text(mode)
 
     def withdraw_all(self) -> None:
@@ -47,6 +49,10 @@ class Orders:
             return int((self._carried_out / failpoint).read_text())
         except (FileNotFoundError, ValueError):
             return None
+
+    def was_given_up(self, failpoint: str) -> bool:
+        """Whether the step that stalls at ``failpoint`` was cancelled."""
+        return (self._given_up / failpoint).exists()
 
     async def carry_out(self, failpoint: str) -> None:
         """Fail as ordered, if there is an order for ``failpoint``. Mode `Mode.STALL` waits until it is cancelled.
@@ -66,5 +72,8 @@ class Orders:
         if mode is Mode.ERROR:
             raise InjectedError(failpoint)
         if mode is Mode.STALL:
-            await asyncio.Event().wait()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                (self._given_up / failpoint).touch()
         os.kill(os.getpid(), signal.SIGKILL if mode is Mode.KILL else signal.SIGSTOP)

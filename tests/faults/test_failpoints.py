@@ -66,6 +66,8 @@ async def test_every_step_may_fail_in_every_way(
             if mode is Mode.HANG:
                 await _thaw(world, day, failpoint, working)
             await working
+            if mode is Mode.STALL:
+                await world.given_up(failpoint.name)
             if failpoint.part == "rebuild":
                 await _rebuilt(day, failpoint, mode)
         await day.end()

@@ -92,12 +92,20 @@ class World:
 
     async def reached(self, failpoint: str) -> None:
         """Return when a process has failed at ``failpoint``."""
+        await self._until(lambda: self.orders.process_that_failed_at(failpoint) is not None, f"nothing came by {failpoint}")
+
+    async def given_up(self, failpoint: str) -> None:
+        """Return when nothing waits any more for the step that stalls at ``failpoint``."""
+        await self._until(lambda: self.orders.was_given_up(failpoint), f"nothing gave up what stalls at {failpoint}")
+
+    async def _until(self, happened: Callable[[], bool], otherwise: str) -> None:
+        """Return when something has happened in another process."""
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                while self.orders.process_that_failed_at(failpoint) is None:  # noqa: ASYNC110  # another process
+                while not happened():  # noqa: ASYNC110  # other processes announce nothing
                     await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
-            raise AssertionError(f"nothing came by {failpoint}\n{self.logs()}") from None
+            raise AssertionError(f"{otherwise}\n{self.logs()}") from None
 
     async def thaw_first_ingestor(self) -> None:
         """Let a frozen first ingestor go on, and give it the time to try whatever it still wants."""
