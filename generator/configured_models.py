@@ -14,7 +14,7 @@ from generator.domain.extractive import ExtractiveEngine
 from generator.domain.health import Watched
 from generator.domain.language_model import LanguageModel
 from generator.domain.model_source import ModelSource
-from generator.domain.models import Endpoint, Model, ModelRegistry, TokenLimits
+from generator.domain.models import ENDPOINT_LABEL, Endpoint, Model, ModelRegistry, TokenLimits
 from generator.domain.prompted import PromptedEngine
 from generator.settings import (
     EXTRACTIVE_MODEL,
@@ -29,9 +29,6 @@ from generator.settings import (
 
 if TYPE_CHECKING:
     from generator.adapters.endpoint_models import OpenAiEndpoints
-
-# What all models of organisations are called in metrics: their names are their own.
-_ENDPOINT_LABEL = "endpoint"
 
 
 class ConfiguredModels:
@@ -147,4 +144,4 @@ class LazyEndpoints:
             idle_timeout_seconds=settings.idle_timeout_seconds,
             allowed_networks=settings.allowed_networks,
         )
-        return OpenAiEndpoints(bounds, PrometheusModelObserver(_ENDPOINT_LABEL), self._models.model)
+        return OpenAiEndpoints(bounds, PrometheusModelObserver(ENDPOINT_LABEL), self._models.model)

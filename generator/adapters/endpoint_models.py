@@ -6,7 +6,7 @@ import re
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 import structlog
@@ -112,7 +112,7 @@ class OpenAiEndpoints:
         model = OpenAiModel(client, endpoint.model, waiting, max_attempts=bounds.max_attempts)
         limits = TokenLimits(endpoint.limits.context or bounds.tokens.context, endpoint.limits.answer or bounds.tokens.answer)
         writer = BoundedModel(model, source, max_concurrent=bounds.max_concurrent, observer=self._observer)
-        return self._make(endpoint.model, writer, limits)
+        return replace(self._make(endpoint.model, writer, limits), is_brought=True)
 
     def _idlest(self) -> _Connected:
         """Take out the model that nobody has used for the longest time."""

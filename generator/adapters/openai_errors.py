@@ -12,7 +12,6 @@ import openai
 from generator import errors
 from generator.domain.model_source import ModelSource
 from shared.errors import AppError
-from shared.networks import AddressRefused
 
 _NAME = re.compile(r"[\w.-]{1,60}")
 _BAD_REQUEST, _TIMEOUT, _TOO_MANY, _SERVER_ERROR = 400, 408, 429, 500
@@ -29,8 +28,6 @@ def to_app_error(source: ModelSource, error: openai.APIError) -> AppError:
     """The error to raise for one that ended the request before an answer began."""
     if isinstance(error, openai.APIStatusError):
         return _from_status(source, error)
-    if isinstance(error.__cause__, AddressRefused):
-        return errors.endpoint_refused()
     if isinstance(error, openai.APIConnectionError):
         return errors.model_unavailable(source, "cannot be reached")
     if isinstance(error, openai.APIResponseValidationError):

@@ -22,7 +22,7 @@ from generator.adapters.openai_errors import retry_after_seconds, to_app_error
 from generator.adapters.waiting import Waiting
 from generator.domain.language_model import FinishReason, Message, ModelFinished, ModelText, Role
 from generator.domain.prompts import token_estimate
-from shared.networks import Network
+from shared.networks import AddressRefused, Network
 from shared.request_id import HTTP_HEADER, current_request_id
 from shared.rpc.deadline import time_remaining
 
@@ -142,6 +142,8 @@ class OpenAiModel:
                 await asyncio.sleep(wait)
             except openai.APIError as error:
                 raise to_app_error(self._source, error) from None
+            except AddressRefused:
+                raise errors.endpoint_refused() from None
             else:
                 return stream
         raise AssertionError("the last attempt returns or raises")

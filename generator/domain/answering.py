@@ -111,7 +111,7 @@ class Answering:
             outcome = error.reason
             raise
         finally:
-            self._observer.ended(model.name, outcome, self._now() - started)
+            self._observer.ended(model.label, outcome, self._now() - started)
 
     async def _timed(self, model: Model, request: AnswerRequest, started: float) -> AsyncGenerator[TextDelta | Citation | Completed, None]:
         language = request.language or detect_language(request.question)

@@ -11,6 +11,8 @@ from generator import errors
 from generator.domain.engine import Engine
 from generator.domain.language_model import LanguageModel
 
+ENDPOINT_LABEL = "endpoint"
+
 
 @dataclass(frozen=True, slots=True)
 class TokenLimits:
@@ -32,12 +34,22 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Something that answers from passages with its ``engine`` and, if it has a ``writer``, continues any conversation."""
+    """Something that answers from passages with its ``engine`` and, if it has a ``writer``, continues any conversation.
+
+    Attributes:
+        is_brought: whether it came with a request, and is none of the service's own.
+    """
 
     name: str
     engine: Engine
     writer: LanguageModel | None = None
     limits: TokenLimits = TokenLimits()
+    is_brought: bool = False
+
+    @property
+    def label(self) -> str:
+        """What metrics call it. The names of models that organisations bring are their own, and without number."""
+        return ENDPOINT_LABEL if self.is_brought else self.name
 
     def written_by(self) -> LanguageModel:
         """The writer.

@@ -30,6 +30,20 @@ def test_an_endpoint_is_read_from_nested_names(environment: pytest.MonkeyPatch) 
     assert "sk-secret" not in repr(settings)
 
 
+def test_a_list_of_models_is_read_from_json_and_its_first_is_the_default(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv(
+        "LECTERN_GENERATOR_MODELS",
+        '[{"name": "own", "engine": "vllm", "model": "/models/own", "context_tokens": 12000},'
+        ' {"name": "far", "engine": "openai", "base_url": "https://m.example/v1", "model": "x", "api_key": "sk-secret"}]',
+    )
+    settings = load(GeneratorSettings)
+    assert settings.default_model_name == "own"
+    assert settings.model_names == ["extractive", "own", "far"]
+    assert "sk-secret" not in repr(settings)
+    environment.setenv("LECTERN_GENERATOR_DEFAULT_MODEL", "far")
+    assert load(GeneratorSettings).default_model_name == "far"
+
+
 @pytest.mark.parametrize(
     ("names", "told"),
     [
@@ -39,6 +53,14 @@ def test_an_endpoint_is_read_from_nested_names(environment: pytest.MonkeyPatch) 
         ({"OPENAI__BASE_URL": "http://localhost/v1", "OPENAI__MODEL": "extractive"}, "taken"),
         ({"DEFAULT_MODEL": "qwen"}, "extractive"),
         ({"OPENAI__BASE_URI": "http://localhost/v1"}, "LECTERN_GENERATOR_OPENAI__BASE_URL"),
+        ({"MODELS": "[{]"}, "LECTERN_GENERATOR_MODELS"),
+        ({"MODELS": '[{"name": "m", "engine": "gpt"}]'}, "'extractive', 'openai', 'vllm'"),
+        ({"MODELS": '[{"name": "m", "engine": "openai", "base_url": "https://m.example/v1"}]'}, "MODEL"),
+        ({"MODELS": '[{"name": "m", "engine": "openai", "base_url": "https://k@m.example/v1", "model": "x"}]'}, "http://"),
+        ({"MODELS": '[{"name": "m", "engine": "vllm", "model": "/m", "max_running": 9, "max_concurrent": 8}]'}, "at least max_running"),
+        ({"MODELS": '[{"name": "extractive", "engine": "extractive"}]'}, "taken"),
+        ({"MODELS": '[{"name": "m", "engine": "extractive"}, {"name": "m", "engine": "extractive"}]'}, "more than one model"),
+        ({"ENDPOINTS__ALLOWED_NETWORKS": '["10.0.0.0/99"]'}, "ENDPOINTS__ALLOWED_NETWORKS"),
         ({"MAX_CONCURRENT_ANSWERS": "0"}, "LECTERN_GENERATOR_MAX_CONCURRENT_ANSWERS"),
     ],
 )
