@@ -8,13 +8,10 @@ import logging
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import openai
 import structlog
-from openai.types import CompletionUsage
-from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
-from openai.types.shared_params import ResponseFormatJSONSchema
 
 from generator import errors
 from generator.adapters.guarded_transport import GuardedTransport
@@ -88,7 +85,7 @@ class OpenAiModel:
         self._source = waiting.source
         self._waiting = waiting
         self._max_attempts = max_attempts
-        self._temperature = openai.omit if temperature is None else temperature
+        self._temperature = temperature
         self._length_parameter = length_parameter
 
     @property
@@ -107,27 +104,27 @@ class OpenAiModel:
         self, messages: Sequence[Message], max_tokens: int, *, json_schema: str = ""
     ) -> AsyncGenerator[ModelText | ModelFinished, None]:
         reason: FinishReason | None = None
-        usage: CompletionUsage | None = None
+        usage = (0, 0)
         async with await self._open(messages, max_tokens, json_schema) as stream:
             async for chunk in self._chunks(stream):
                 try:
                     text, finish = _text_and_finish(chunk)
-                except (AttributeError, IndexError, TypeError):
+                    usage = _usage(chunk) or usage
+                except (AttributeError, LookupError, TypeError, ValueError):
                     raise errors.model_reply_invalid(self._source) from None
                 reason = self._reason(finish) if finish else reason
-                usage = chunk.usage or usage
                 if text:
                     yield ModelText(text)
         if reason is None:
             raise errors.model_stream_cut(self._source)
-        yield ModelFinished(reason, usage.prompt_tokens if usage else 0, usage.completion_tokens if usage else 0)
+        yield ModelFinished(reason, *usage)
 
     def _reason(self, finish: str) -> FinishReason:
         if finish == "content_filter":
             raise errors.model_withheld(self._source)
         return FinishReason.LENGTH if finish == "length" else FinishReason.STOP
 
-    async def _open(self, messages: Sequence[Message], max_tokens: int, json_schema: str) -> openai.AsyncStream[ChatCompletionChunk]:
+    async def _open(self, messages: Sequence[Message], max_tokens: int, json_schema: str) -> openai.AsyncStream[object]:
         """Send the request; try again where the endpoint says that it is only busy, as long as the caller's time allows."""
         for attempt in range(1, self._max_attempts + 1):
             try:
@@ -148,25 +145,35 @@ class OpenAiModel:
                 return stream
         raise AssertionError("the last attempt returns or raises")
 
-    async def _send(self, messages: Sequence[Message], max_tokens: int, json_schema: str) -> openai.AsyncStream[ChatCompletionChunk]:
-        limit = {self._length_parameter: max_tokens}
+    async def _send(self, messages: Sequence[Message], max_tokens: int, json_schema: str) -> openai.AsyncStream[object]:
+        body: dict[str, object] = {
+            "model": self._model,
+            "messages": [{"role": message.role.value, "content": message.text} for message in messages],
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            self._length_parameter: max_tokens,
+        }
+        if self._temperature is not None:
+            body["temperature"] = self._temperature
+        if json_schema:
+            body["response_format"] = _response_format(json_schema)
+        headers = {HTTP_HEADER: current_request_id()} if current_request_id() else {}
         async with self._waiting.for_text(is_first=True):
-            stream = await self._client.chat.completions.create(
-                model=self._model,
-                messages=[_to_parameter(message) for message in messages],
+            # Chunks as the JSON that they are: the client's own types of them cost more than all else that is done with a word.
+            stream = await self._client.post(
+                "/chat/completions",
+                cast_to=object,
+                body=body,
+                options={"headers": headers},
                 stream=True,
-                stream_options={"include_usage": True},
-                temperature=self._temperature,
-                response_format=_response_format(json_schema),
-                extra_body=limit,
-                extra_headers={HTTP_HEADER: current_request_id()} if current_request_id() else None,
+                stream_cls=openai.AsyncStream[object],
             )
         if not stream.response.headers.get("content-type", "").startswith(_EVENT_STREAM):
             await stream.close()
             raise errors.model_reply_invalid(self._source)
         return stream
 
-    async def _chunks(self, stream: openai.AsyncStream[ChatCompletionChunk]) -> AsyncGenerator[ChatCompletionChunk, None]:
+    async def _chunks(self, stream: openai.AsyncStream[object]) -> AsyncGenerator[Any, None]:
         is_first = True
         while True:
             try:
@@ -184,28 +191,22 @@ class OpenAiModel:
             is_first = False
 
 
-def _to_parameter(message: Message) -> ChatCompletionMessageParam:
-    match message.role:
-        case Role.SYSTEM:
-            return {"role": "system", "content": message.text}
-        case Role.USER:
-            return {"role": "user", "content": message.text}
-        case Role.ASSISTANT:
-            return {"role": "assistant", "content": message.text}
-
-
-def _response_format(json_schema: str) -> ResponseFormatJSONSchema | openai.Omit:
-    if not json_schema:
-        return openai.omit
+def _response_format(json_schema: str) -> dict[str, object]:
     return {"type": "json_schema", "json_schema": {"name": "reply", "schema": json.loads(json_schema), "strict": True}}
 
 
-def _text_and_finish(chunk: ChatCompletionChunk) -> tuple[str, str]:
+def _text_and_finish(chunk: Any) -> tuple[str, str]:
     """What a chunk adds to the text, and why the text ends if it does. The chunk that carries the usage has neither."""
-    if not chunk.choices:
+    if not chunk["choices"]:
         return "", ""
-    choice = chunk.choices[0]
-    return choice.delta.content or "", choice.finish_reason or ""
+    choice = chunk["choices"][0]
+    return str(choice["delta"].get("content") or ""), str(choice.get("finish_reason") or "")
+
+
+def _usage(chunk: Any) -> tuple[int, int] | None:
+    """Tokens of the prompt and of the answer, in the chunk that has them."""
+    usage = chunk.get("usage")
+    return (int(usage["prompt_tokens"]), int(usage["completion_tokens"])) if usage else None
 
 
 def _wait_seconds(error: openai.APIStatusError, attempt: int) -> float:
