@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from generator.domain.checked_text import CheckedText, links_of
@@ -42,6 +42,7 @@ def checked(pieces: Sequence[str]) -> tuple[str, list[Citation], tuple[int, int]
     return written, [event for event in events if isinstance(event, Citation)], (text.dropped_markers, text.removed_links)
 
 
+@settings(deadline=None)
 @given(TEXTS, st.data())
 def test_the_outcome_does_not_depend_on_where_the_text_was_cut(text: str, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.sets(st.integers(0, len(text)), max_size=10)))
@@ -49,6 +50,7 @@ def test_the_outcome_does_not_depend_on_where_the_text_was_cut(text: str, data: 
     assert checked(pieces) == checked([text]) == checked(list(text))
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_every_citation_is_true_and_every_marker_outside_of_code_has_one(text: str) -> None:
     written, citations, _ = checked([text])
@@ -63,6 +65,7 @@ def test_every_citation_is_true_and_every_marker_outside_of_code_has_one(text: s
     assert links_in(written) <= LINKS
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_a_citation_comes_after_its_marker(text: str) -> None:
     checker = CheckedText(PASSAGES, LINKS, "en")

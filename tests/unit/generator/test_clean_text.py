@@ -3,7 +3,7 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from generator.domain.clean_text import TextCleaner, clean
@@ -31,6 +31,7 @@ PIECES = [
 TEXTS = st.lists(st.one_of(st.sampled_from(PIECES), st.text(alphabet=st.characters(), max_size=3)), max_size=30).map("".join)
 
 
+@settings(deadline=None)
 @given(TEXTS, st.data())
 def test_the_outcome_does_not_depend_on_where_the_text_was_cut(text: str, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.sets(st.integers(0, len(text)), max_size=10)))
@@ -39,6 +40,7 @@ def test_the_outcome_does_not_depend_on_where_the_text_was_cut(text: str, data: 
     assert "".join([*map(cleaner.feed, pieces), cleaner.finish()]) == clean(text)
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_a_clean_text_can_be_sent_and_has_nothing_to_be_cleaned(text: str) -> None:
     cleaned = clean(text)

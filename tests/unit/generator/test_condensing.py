@@ -6,7 +6,7 @@ from generator.adapters.prompt_files import PromptFiles
 from generator.domain.condensing import CondenseRequest, Condensing
 from generator.domain.extractive import ExtractiveEngine
 from generator.domain.language_model import Message, Role
-from generator.domain.models import Model
+from generator.domain.models import Model, TokenLimits
 from shared.errors import AppError, Status
 from tests.unit.generator.scripted_models import ScriptedModel, registry, writing
 
@@ -78,6 +78,24 @@ async def test_a_french_question_is_condensed_by_the_french_prompt() -> None:
     writer = ScriptedModel(["Combien de jours pour les stagiaires ?"])
     await condensed(writer, "Et pour les stagiaires ?")
     assert writer.told[0][0].text.startswith("Tu reformules")
+
+
+async def test_a_conversation_longer_than_the_model_s_context_is_shown_from_its_newest_message() -> None:
+    writer = ScriptedModel(["How much leave?"])
+    models = registry(Model("scripted", ExtractiveEngine(), writer, TokenLimits(context=260)))
+    history = [Message(Role.USER, f"Message {number}. " + "word " * 30) for number in range(20)]
+    await Condensing(models, PromptFiles("condense")).condense(CondenseRequest("And for interns?", history))
+    shown = writer.told[0][1].text
+    assert "Message 19." in shown
+    assert "Message 12." not in shown
+    assert sum(writer.count_tokens([message.text for message in writer.told[0]])) <= 260
+
+
+async def test_a_model_whose_context_has_no_room_is_not_asked() -> None:
+    writer = ScriptedModel(["How much leave?"])
+    models = registry(Model("scripted", ExtractiveEngine(), writer, TokenLimits(context=50)))
+    assert (await Condensing(models, PromptFiles("condense")).condense(CondenseRequest("And for interns?", HISTORY))).text == BY_RULE
+    assert writer.told == []
 
 
 @pytest.mark.parametrize(("question", "reason"), [(" ", "EMPTY_QUESTION"), ("x" * 4001, "QUESTION_TOO_LONG")])

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from generator.domain.exchanges import exchanges, newest_exchanges
@@ -38,6 +38,7 @@ def test_messages_come_in_turns_and_what_has_no_counterpart_is_left_out() -> Non
     assert list(exchanges(history)) == [(Message(USER, "How many days?\n\nOf leave."), Message(ASSISTANT, "26 days."))]
 
 
+@settings(deadline=None)
 @given(MESSAGES, st.integers(-5, 60))
 def test_whatever_was_said_models_read_turns_that_fit_and_forge_no_fence(history: list[Message], room: int) -> None:
     kept, used = newest_exchanges(history, room, words)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from generator.domain.follow_ups import completed, leans
@@ -85,6 +85,7 @@ def test_a_conversation_without_a_subject_adds_nothing() -> None:
     assert completed("Why?", [], "en", 4000) == "Why?"
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300), st.lists(st.text(max_size=300).map(lambda text: Message(Role.USER, text)), max_size=5))
 def test_a_completed_question_begins_with_the_question_and_is_never_longer_than_allowed(question: str, history: list[Message]) -> None:
     text = completed(question, history, "en", 400)

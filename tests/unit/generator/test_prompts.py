@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from generator.adapters.prompt_files import PromptFiles
@@ -100,6 +100,7 @@ def test_passages_beyond_the_budget_are_left_out_and_the_last_is_cut_at_a_senten
 MESSAGES = st.builds(Message, st.sampled_from([Role.USER, Role.ASSISTANT]), st.text(max_size=500))
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.text(max_size=2000), max_size=6),
     st.lists(MESSAGES, max_size=8),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -36,6 +36,7 @@ def tokens(text: str) -> list[Token]:
     return [each for token in MARKDOWN.parse(text) for each in (token, *(token.children or ()))]
 
 
+@settings(deadline=None)
 @given(TEXTS, st.data())
 def test_the_outcome_does_not_depend_on_where_the_text_was_cut(text: str, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.sets(st.integers(0, len(text)), max_size=10)))
@@ -43,6 +44,7 @@ def test_the_outcome_does_not_depend_on_where_the_text_was_cut(text: str, data: 
     assert in_pieces(pieces) == in_pieces([text]) == in_pieces(list(text))
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_a_markdown_parser_finds_no_image_no_html_and_no_foreign_link(text: str) -> None:
     shown = sanitised(text, ALLOWED)
@@ -56,6 +58,7 @@ def test_a_markdown_parser_finds_no_image_no_html_and_no_foreign_link(text: str)
             assert all(any(whole.startswith(link) for whole in ALLOWED) for link in links_in(" ".join(BARE_LINK.findall(token.content))))
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_what_is_shown_is_left_as_it_is_when_it_is_sanitised_again(text: str) -> None:
     shown = sanitised(text, ALLOWED)
@@ -135,6 +138,7 @@ def test_links_are_found_without_the_punctuation_after_them(text: str, links: se
     assert links_in(text) == links
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_a_text_may_show_every_link_that_is_found_in_it(text: str) -> None:
     for link in links_in(text):

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from generator.adapters.prompt_files import PromptFiles
@@ -52,6 +52,7 @@ async def test_without_a_writing_model_the_question_is_the_title() -> None:
     assert (await service.suggest(TitleRequest("Quel est le préavis ?"))).text == "Quel est le préavis"
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_a_title_is_one_line_of_bounded_length(text: str) -> None:
     cut = shortened(text)
