@@ -200,6 +200,7 @@ def search_response(result: SearchResult, model_name: str) -> index_pb2.SearchRe
             retrieve=duration(timings.retrieve),
             fuse=duration(timings.fuse),
             explain=duration(timings.explain),
+            total=duration(timings.total),
         ),
         model=model_name,
         has_more=result.has_more,

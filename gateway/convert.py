@@ -257,6 +257,7 @@ def to_candidates(message: index_pb2.SearchResponse) -> Candidates:
             "analyse": to_milliseconds(timings.analyse),
             "retrieve": to_milliseconds(timings.retrieve),
             "fuse": to_milliseconds(timings.fuse),
+            "index": to_milliseconds(timings.total),
             **({"explain": to_milliseconds(timings.explain)} if explained else {}),
         },
         has_more=message.has_more,

@@ -77,6 +77,7 @@ class SearchTimings:
     retrieve: float = 0.0
     fuse: float = 0.0
     explain: float = 0.0
+    total: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ class PassageSearch:
             AppError: EMPTY_QUERY, QUERY_TOO_LONG, LIMIT_OUT_OF_RANGE, SEARCH_TOO_DEEP; what the model or the index raise.
         """
         _check(request)
+        began = time.perf_counter()
         timings = SearchTimings()
         # One more than asked for, to know whether there is one.
         depth = max(_CANDIDATES, request.offset + request.limit + 1)
@@ -114,7 +116,10 @@ class PassageSearch:
         timings.fuse = time.perf_counter() - started
         end = request.offset + request.limit
         result = SearchResult(ranking.hits(request.offset, end), has_more=len(ranking.scores) > end, timings=timings)
-        return await self._explained(organisation_id, request, ranking, result) if request.explain else result
+        if request.explain:
+            result = await self._explained(organisation_id, request, ranking, result)
+        timings.total = time.perf_counter() - began
+        return result
 
     async def _explained(self, organisation_id: str, request: SearchRequest, ranking: _Ranking, result: SearchResult) -> SearchResult:
         started = time.perf_counter()

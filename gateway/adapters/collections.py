@@ -42,7 +42,7 @@ class IngestorCollections:
 
     async def find(self, collections: Sequence[str]) -> Sequence[Collection]:
         # A name may also be the id of another: at most two rows for each.
-        request = pb.ListCollectionsRequest(page_size=2 * len(collections), collections=collections)
+        request = pb.ListCollectionsRequest(page_size=2 * len(collections), collections=collections, without_counts=True)
         with calling("ingestor"):
             response = await self._stub.ListCollections(request, timeout=self._timeout)
         return [to_collection(message) for message in response.collections]

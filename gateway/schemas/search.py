@@ -130,7 +130,10 @@ class SearchResult(Shape):
         default=None, description="The hits by document and section; null unless `group` was asked for."
     )
     explanation: SearchExplanation | None = Field(default=None, description="How the query was understood; null unless asked for.")
-    timings_ms: dict[str, float] = Field(description="Milliseconds by stage; `library` is the join with the documents, `total` is all.")
+    timings_ms: dict[str, float] = Field(
+        description="Milliseconds by stage; `index` is the embedder's share, whose stages partly run side by side, `library` the join with "
+        "the documents, `total` is all."
+    )
     trace_id: str = Field(description="Every service logs this request under it; the same as the header X-Request-Id.")
 
 

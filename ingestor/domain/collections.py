@@ -77,7 +77,9 @@ class CollectionStore(Protocol):
         """Raises AppError COLLECTION_NOT_FOUND."""
         ...
 
-    async def page(self, organisation_id: str, *, only: Sequence[str], after_name: str | None, limit: int) -> list[Collection]: ...
+    async def page(
+        self, organisation_id: str, *, only: Sequence[str], after_name: str | None, limit: int, counted: bool
+    ) -> list[Collection]: ...
 
     async def change(self, organisation_id: str, collection: str, change: CollectionChange) -> Collection:
         """Raises AppError COLLECTION_NOT_FOUND or COLLECTION_EXISTS."""
@@ -109,9 +111,14 @@ class Collections:
     async def get(self, organisation_id: str, collection: str) -> Collection:
         return await self._store.get(organisation_id, collection)
 
-    async def page(self, organisation_id: str, *, only: Sequence[str], after_name: str | None, limit: int) -> list[Collection]:
-        """Up to ``limit`` collections by name, after ``after_name``; of ``only`` (ids or names) where that is not empty."""
-        return await self._store.page(organisation_id, only=only, after_name=after_name, limit=limit)
+    async def page(
+        self, organisation_id: str, *, only: Sequence[str], after_name: str | None, limit: int, counted: bool
+    ) -> list[Collection]:
+        """Up to ``limit`` collections by name, after ``after_name``; of ``only`` (ids or names) where that is not empty.
+
+        Without ``counted`` their counts are 0, and no document is looked at.
+        """
+        return await self._store.page(organisation_id, only=only, after_name=after_name, limit=limit, counted=counted)
 
     async def change(self, organisation_id: str, collection: str, change: CollectionChange) -> Collection:
         _check(change)

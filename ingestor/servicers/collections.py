@@ -39,7 +39,11 @@ class CollectionServicer(collections_pb2_grpc.CollectionServiceServicer):
         query = {"list": "collections", "organisation": organisation_id, "only": "\n".join(request.collections)}
         position = self._page_tokens.decode(query, request.page_token)
         found = await self._collections.page(
-            organisation_id, only=request.collections, after_name=position[0] if position else None, limit=size + 1
+            organisation_id,
+            only=request.collections,
+            after_name=position[0] if position else None,
+            limit=size + 1,
+            counted=not request.without_counts,
         )
         messages = [to_collection(collection) for collection in found]
         count = fitting(messages, size)

@@ -21,24 +21,23 @@ INSERT = """
 INSERT INTO library.collection (collection_id, organisation_id, name, description, metadata, passage_tokens)
 VALUES ($2, $1, $3, $4, $5, $6)
 """
-SELECT = """
-SELECT c.collection_id, c.name, c.description, c.metadata, c.passage_tokens, c.create_time, c.update_time,
-    coalesce(d.documents, 0) AS document_count, coalesce(d.passages, 0) AS passage_count
+_COLUMNS = "c.collection_id, c.name, c.description, c.metadata, c.passage_tokens, c.create_time, c.update_time"
+_LIVING = "WHERE c.organisation_id = $1 AND c.deleted_time IS NULL"
+SELECT = f"""
+SELECT {_COLUMNS}, coalesce(d.documents, 0) AS document_count, coalesce(d.passages, 0) AS passage_count
 FROM library.collection c
 LEFT JOIN LATERAL (
     SELECT count(*) AS documents, sum(passage_count) AS passages
     FROM library.document WHERE collection_id = c.collection_id AND deleted_time IS NULL
 ) d ON true
-WHERE c.organisation_id = $1 AND c.deleted_time IS NULL
+{_LIVING}
 """
+SELECT_UNCOUNTED = f"SELECT {_COLUMNS}, 0 AS document_count, 0 AS passage_count FROM library.collection c {_LIVING}"
 SELECT_ONE = SELECT + " AND c.collection_id = $2"
-SELECT_PAGE = (
-    SELECT
-    + """
-    AND (cardinality($2::text[]) = 0 OR c.collection_id = ANY($2) OR c.name = ANY($2)) AND ($3::text IS NULL OR c.name > $3)
-    ORDER BY c.name LIMIT $4
-    """
-)
+_PAGE = """
+AND (cardinality($2::text[]) = 0 OR c.collection_id = ANY($2) OR c.name = ANY($2)) AND ($3::text IS NULL OR c.name > $3)
+ORDER BY c.name LIMIT $4
+"""
 UPDATE = """
 UPDATE library.collection
 SET name = coalesce($3, name), description = coalesce($4, description), metadata = coalesce($5, metadata),
@@ -92,9 +91,12 @@ class PostgresCollections:
             raise not_found("collection", collection)
         return _collection(row)
 
-    async def page(self, organisation_id: str, *, only: Sequence[str], after_name: str | None, limit: int) -> list[Collection]:
+    async def page(
+        self, organisation_id: str, *, only: Sequence[str], after_name: str | None, limit: int, counted: bool
+    ) -> list[Collection]:
+        statement = (SELECT if counted else SELECT_UNCOUNTED) + _PAGE
         async with self._database.connection() as connection:
-            rows = await connection.fetch(SELECT_PAGE, organisation_id, list(only), after_name, limit)
+            rows = await connection.fetch(statement, organisation_id, list(only), after_name, limit)
         return [_collection(row) for row in rows]
 
     async def change(self, organisation_id: str, collection: str, change: CollectionChange) -> Collection:

@@ -331,7 +331,7 @@ class Index(index_pb2_grpc.IndexServiceServicer):
         await self.world.pause("Search")
         end = request.offset + request.limit
         response = index_pb2.SearchResponse(hits=self.world.ranking[request.offset : end], has_more=len(self.world.ranking) > end)
-        for stage in ("embed", "analyse", "retrieve", "fuse"):
+        for stage in ("embed", "analyse", "retrieve", "fuse", "total"):
             getattr(response.timings, stage).FromMilliseconds(2)
         if request.explain:
             response.timings.explain.FromMilliseconds(2)

@@ -59,7 +59,7 @@ async def test_a_hit_says_where_it_stands_and_why(client: httpx.AsyncClient, wor
         "explanation": None,
     }
     assert (second["page"], second["uri"], second["external_id"], second["scores"]["dense"]) == (1, None, None, 0.25)
-    assert set(body["timings_ms"]) == {"embed", "analyse", "retrieve", "fuse", "library", "total"}
+    assert set(body["timings_ms"]) == {"embed", "analyse", "retrieve", "fuse", "index", "library", "total"}
     assert body["timings_ms"]["embed"] == 2
     assert body["trace_id"] == response.headers["X-Request-Id"] == world.request_ids[-1]
 

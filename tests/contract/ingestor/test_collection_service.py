@@ -128,3 +128,15 @@ async def test_an_empty_collection_can_be_deleted(library: Library) -> None:
     assert deleted.document_count == 0
     assert (await library.ended(deleted.job_id)).total_count == 0
     assert (await error_of(library.get_collection("a"))).reason == "COLLECTION_NOT_FOUND"
+
+
+async def test_a_list_is_counted_unless_that_is_left_out(library: Library) -> None:
+    await library.create_collection("counted")
+    batch = await library.batch([documents_pb2.BatchEntry(text="The crane.")], collection="counted")
+    await library.ended(batch.job.job_id)
+    counts = {}
+    for without in (False, True):
+        request = collections_pb2.ListCollectionsRequest(collections=["counted"], without_counts=without)
+        [found] = (await library.call(library.collections.ListCollections, request)).collections
+        counts[without] = (found.name, found.document_count, found.passage_count)
+    assert counts == {False: ("counted", 1, 1), True: ("counted", 0, 0)}

@@ -82,7 +82,7 @@ def rows() -> list[Row]:
         if number % 3 == 0:
             metadata["x"] = [None, [value, "a"], {"a": value, "b": {"c": [1, 2]}}][number % 9 // 3]
         created = EPOCH + timedelta(days=number)
-        fields = {
+        fields: dict[str, str | bool | datetime] = {
             "document_id": f"doc{number}",
             "collection_id": f"col{number % 2}",
             "connection_id": "",
@@ -135,22 +135,43 @@ filters = st.recursive(
 )
 
 
-def satisfies(filter_: Filter, row: Row) -> bool:
+@dataclass(frozen=True)
+class Dialect:
+    """How a store departs from what a filter means.
+
+    Attributes:
+        unlike: what it takes for the order of values of different kinds; None for unknown, whose negation is unknown too.
+        flags: the kind of true and false; Milvus Lite takes them for the numbers 1 and 0.
+    """
+
+    unlike: bool | None = False
+    flags: str = "flag"
+
+
+EXACT, LITE = Dialect(), Dialect(unlike=None, flags="number")
+
+
+def satisfies(filter_: Filter, row: Row, dialect: Dialect = EXACT) -> bool:
     """What a filter means, in Python."""
+    return evaluated(filter_, row, dialect) is True
+
+
+def evaluated(filter_: Filter, row: Row, dialect: Dialect) -> bool | None:
+    """In Kleene's logic: what hangs on something unknown is unknown."""
     match filter_:
-        case AllOf(parts):
-            return all(satisfies(part, row) for part in parts)
-        case AnyOf(parts):
-            return any(satisfies(part, row) for part in parts)
+        case AllOf(parts) | AnyOf(parts):
+            held = {evaluated(part, row, dialect) for part in parts}
+            decisive = isinstance(filter_, AnyOf)
+            return decisive if decisive in held else None if None in held else not decisive
         case NoneOf(inner):
-            return not satisfies(inner, row)
+            value = evaluated(inner, row, dialect)
+            return None if value is None else not value
         case MetadataContains(value, field):
             return contains(getattr(row, field), value)
         case MetadataContainedBy(value, field):
             return contains(value, getattr(row, field))
         case Comparison(field, operator, operands):
-            held = held_by(row, field)
-            return held is not None and (operator is Operator.EXISTS or any(compares(held, operator, operand) for operand in operands))
+            return compared(held_by(row, field), operator, operands, dialect)
         case _:
             raise AssertionError(filter_)
 
@@ -160,20 +181,29 @@ def held_by(row: Row, field: str) -> Any:
     return getattr(row, name).get(key) if dot else row.fields[field]
 
 
-def compares(held: Any, operator: Operator, operand: Any) -> bool:
-    if isinstance(held, datetime):
-        operand = datetime.fromisoformat(operand)
-    flags = isinstance(held, bool) + isinstance(operand, bool)
-    kinds = [kind for kind in (str, int | float, datetime) if isinstance(held, kind) and isinstance(operand, kind)]
+def compared(held: Any, operator: Operator, operands: Sequence[Any], dialect: Dialect) -> bool | None:
+    if held is None or operator is Operator.EXISTS:
+        return held is not None
     if operator in {Operator.EQUAL, Operator.IN}:
-        return flags != 1 and bool(kinds) and held == operand
+        return any(kind(held, dialect) == kind(operand, dialect) and held == typed(operand, held) for operand in operands)
     signs: dict[Operator, Callable[[Any, Any], bool]] = {
         Operator.LESS: lambda one, other: one < other,
         Operator.LESS_OR_EQUAL: lambda one, other: one <= other,
         Operator.GREATER: lambda one, other: one > other,
         Operator.GREATER_OR_EQUAL: lambda one, other: one >= other,
     }
-    return not flags and bool(kinds) and signs[operator](held, operand)
+    operand = typed(operands[0], held)
+    alike = kind(held, dialect) == kind(operand, dialect) != "flag"
+    return signs[operator](held, operand) if alike else dialect.unlike
+
+
+def typed(operand: Any, held: Any) -> Any:
+    return datetime.fromisoformat(operand) if isinstance(held, datetime) else operand
+
+
+def kind(value: Any, dialect: Dialect) -> str:
+    known = {bool: dialect.flags, int: "number", float: "number", str: "text", datetime: "text"}
+    return known.get(type(value), "whole")
 
 
 def contains(whole: Any, part: Any) -> bool:
@@ -271,7 +301,7 @@ async def index(milvus_uri: str) -> AsyncIterator[MilvusIndex]:
 
 def passage(row: Row, prefix: str) -> IndexedPassage:
     fields: dict[str, Any] = {name: value for name, value in row.fields.items() if name not in {"document_id", "collection_id"}}
-    moments = {name: microseconds(fields.pop(name)) for name in ("create_time", "update_time")}
+    moments: dict[str, Any] = {name: microseconds(fields.pop(name)) for name in ("create_time", "update_time")}
     attributes = PassageAttributes(collection_id=prefix + str(row.fields["collection_id"]), metadata=row.metadata, **fields, **moments)
     held = Passage(passage_id=row.document_id, document_id=prefix + row.document_id, generation=1, text="text", attributes=attributes)
     return IndexedPassage(held, np.array([1, 0, 0, 0], dtype=np.float32), "look")
@@ -326,7 +356,7 @@ async def test_milvus_finds_what_a_plain_evaluation_finds_and_nothing_of_another
         request = index_pb2.SearchRequest(query="look", limit=10, filter=from_filter(filter_))
         scope = embedder.convert.search_request(index_pb2.SearchRequest.FromString(request.SerializeToString()), None).scope
         found = {candidate.document_id for candidate in await index.search_dense(OWN, towards, scope, 1000)}
-        expected = {row.document_id for row in ROWS if satisfies(filter_, row)}
+        expected = {row.document_id for row in ROWS if satisfies(filter_, row, LITE)}
         assert found == expected
         some += 0 < len(expected) < len(ROWS)
 

@@ -555,6 +555,7 @@ class SearchTimings(_message.Message):
     RETRIEVE_FIELD_NUMBER: _builtins.int
     FUSE_FIELD_NUMBER: _builtins.int
     EXPLAIN_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def embed(self) -> _duration_pb2.Duration:
         """Embedding the query."""
@@ -575,6 +576,10 @@ class SearchTimings(_message.Message):
     def explain(self) -> _duration_pb2.Duration:
         """Explaining the hits; zero when nobody asked for it."""
 
+    @_builtins.property
+    def total(self) -> _duration_pb2.Duration:
+        """All of it: less than the sum of the stages, for the two arms run side by side."""
+
     def __init__(
         self,
         *,
@@ -583,10 +588,11 @@ class SearchTimings(_message.Message):
         retrieve: _duration_pb2.Duration | None = ...,
         fuse: _duration_pb2.Duration | None = ...,
         explain: _duration_pb2.Duration | None = ...,
+        total: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["analyse", b"analyse", "embed", b"embed", "explain", b"explain", "fuse", b"fuse", "retrieve", b"retrieve"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["analyse", b"analyse", "embed", b"embed", "explain", b"explain", "fuse", b"fuse", "retrieve", b"retrieve", "total", b"total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["analyse", b"analyse", "embed", b"embed", "explain", b"explain", "fuse", b"fuse", "retrieve", b"retrieve"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["analyse", b"analyse", "embed", b"embed", "explain", b"explain", "fuse", b"fuse", "retrieve", b"retrieve", "total", b"total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

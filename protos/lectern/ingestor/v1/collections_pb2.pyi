@@ -221,10 +221,13 @@ class ListCollectionsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     COLLECTIONS_FIELD_NUMBER: _builtins.int
+    WITHOUT_COUNTS_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Between 1 and 1,000; 0: 50."""
     page_token: _builtins.str
     """From the last response; empty: from the beginning."""
+    without_counts: _builtins.bool
+    """Whether to leave `document_count` and `passage_count` 0: to count takes a look at every document."""
     @_builtins.property
     def collections(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Only collections with one of these ids or names, in no order; empty: all. Unknown ones are left out."""
@@ -235,10 +238,11 @@ class ListCollectionsRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         collections: _abc.Iterable[_builtins.str] | None = ...,
+        without_counts: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["collections", b"collections", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collections", b"collections", "page_size", b"page_size", "page_token", b"page_token", "without_counts", b"without_counts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
