@@ -1,258 +1,166 @@
 """How fast documents become searchable, beside the embedder's own rate and beside what others build for the same job, all in one run.
 
-    python bench/ingest.py [--quick] [--json PATH] [--peers-python PATH]
+    python bench/ingest.py [--quick] [--only ratios|search] [--json PATH] [--peers-python PATH]
 
 Starts a laptop stack of its own and talks to it over HTTP, as a user does. The peers want versions of their own: make them an environment
 (`python -m venv peers && peers/bin/pip install langchain-huggingface langchain-milvus langchain-text-splitters llama-index-core
 llama-index-embeddings-huggingface llama-index-vector-stores-milvus "haystack-ai<3" milvus-haystack "pymilvus<2.6.5" milvus-lite
-sentence-transformers pypdf`) and name its interpreter.
+sentence-transformers pypdf`) and name its interpreter. Their pace does not depend on how much they are given, so they get a share.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import io
-import json
 import statistics
-import subprocess
 import tempfile
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-
-from reportlab.pdfgen.canvas import Canvas
 
 import bench.search_path  # noqa: F401  # before all that imports the service
 from bench.contenders import Service
+from bench.ingesting import PDF_PAGES, Contender, Ours, Peer, SearchLoad, Spent, abstracts, write_pdfs
 from bench.measuring import Figures, print_table, write_figures
-from bench.stack import laptop_stack
-from bench.texts import passages, queries
-from embedder.adapters.transformers.checkpoint import PACKAGED_MODEL, model_folder
-from lectern_client import Lectern
+from bench.stack import LaptopStack, laptop_stack
+from embedder.adapters.transformers.checkpoint import PACKAGED_MODEL
 
 _PEERS = ("langchain", "llamaindex", "haystack")
-_PDF_PAGES = 4
-_PDF_LINE_CHARACTERS = 75
-_PDF_LINES_A_PAGE = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured."""
+    """How much is measured; ``shared`` of it by the peers and the embedder alone."""
 
     abstracts: int
     pdfs: int
-    rounds: int
+    shared: float
+    idle_searches: int
 
 
-FULL = Size(abstracts=1000, pdfs=50, rounds=3)
-QUICK = Size(abstracts=200, pdfs=10, rounds=1)
+FULL = Size(abstracts=5000, pdfs=100, shared=0.1, idle_searches=100)
+QUICK = Size(abstracts=300, pdfs=12, shared=0.5, idle_searches=40)
 
 
-@dataclass(slots=True)
-class Seconds:
-    """What the rounds took."""
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Documents or pages, and what they took."""
 
-    abstracts: list[float] = field(default_factory=list)
-    pdfs: list[float] = field(default_factory=list)
-    passages: int = 0
+    count: int
+    spent: Spent
 
+    @property
+    def per_second(self) -> float:
+        return self.count / self.spent.wall
 
-class Peer:
-    """One of `bench/pipelines.py` in its own process."""
-
-    def __init__(self, python: Path, name: str) -> None:
-        self.name = name
-        command = [str(python), str(Path(__file__).with_name("pipelines.py")), name, str(model_folder(PACKAGED_MODEL))]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        self.run(texts=passages(10))
-
-    def run(self, **request: Sequence[str]) -> tuple[float, int]:
-        """Seconds, and passages written."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"{self.name} ended; run bench/pipelines.py {self.name} by hand to see why.")
-        reply = json.loads(line)
-        return float(reply["seconds"]), int(reply["passages"])
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
+    @property
+    def per_cpu_second(self) -> float:
+        return self.count / self.spent.cpu
 
 
-class Library:
-    """A collection of the running stack."""
+@dataclass(frozen=True, slots=True)
+class Paces:
+    """One contender's."""
 
-    def __init__(self, client: Lectern, name: str) -> None:
-        self._client = client
-        self.name = name
-        client.collections.create(name)
+    abstracts: Pace
+    pdf_pages: Pace
 
-    def ingest_texts(self, texts: Sequence[str]) -> float:
-        """Seconds from the request to the last document being searchable."""
-        began = time.perf_counter()
-        entries = ({"id": f"a{number}", "name": f"Abstract {number}", "text": text} for number, text in enumerate(texts))
-        self._finish(self._client.documents.create_batch(self.name, entries).job.id)
-        return time.perf_counter() - began
-
-    def ingest_files(self, paths: Sequence[Path]) -> float:
-        began = time.perf_counter()
-        jobs = [self._client.documents.upload(self.name, path).job for path in paths]
-        for job in jobs:
-            if job is not None:
-                self._finish(job.id)
-        return time.perf_counter() - began
-
-    def _finish(self, job_id: str) -> None:
-        if (state := self._client.jobs.wait(job_id).state) != "SUCCEEDED":
-            raise RuntimeError(f"The job ended as {state}.")
+    @classmethod
+    def of(cls, contender: Contender, texts: Sequence[str], pdfs: Sequence[Path]) -> Paces:
+        return cls(
+            Pace(len(texts), contender.ingest_texts(texts)),
+            Pace(len(pdfs) * PDF_PAGES, contender.ingest_files(pdfs)),
+        )
 
 
-class SearchLoad:
-    """Asks one question after the other; how long each took."""
-
-    def __init__(self, client: Lectern) -> None:
-        self._client = client
-        self._questions = queries(1000)
-
-    def idle(self, count: int = 60) -> list[float]:
-        return [self._ask(number) for number in range(count)]
-
-    @contextmanager
-    def meanwhile(self) -> Iterator[list[float]]:
-        """Ask until the context is left, with pauses, so that searching takes little of the machine."""
-        took: list[float] = []
-        done = threading.Event()
-
-        def ask() -> None:
-            while not done.wait(0.25):
-                took.append(self._ask(len(took)))
-
-        thread = threading.Thread(target=ask)
-        thread.start()
-        try:
-            yield took
-        finally:
-            done.set()
-            thread.join()
-
-    def _ask(self, number: int) -> float:
-        began = time.perf_counter()
-        self._client.search(self._questions[number % len(self._questions)], literal=True, limit=10)
-        return time.perf_counter() - began
+async def embedder_pace(service: Service, texts: Sequence[str]) -> Pace:
+    """The embedder alone, over gRPC."""
+    began, cpu = time.perf_counter(), service.cpu_seconds()
+    await service.embed(texts)
+    return Pace(len(texts), Spent(time.perf_counter() - began, service.cpu_seconds() - cpu))
 
 
-def write_pdfs(folder: Path, count: int) -> list[Path]:
-    """PDFs of four pages of prose, some 480 words each."""
-    paths = []
-    for number in range(count):
-        text = " ".join(passages(1, sentences=(250, 250), seed=10_000 + number))
-        lines = iter([text[start : start + _PDF_LINE_CHARACTERS] for start in range(0, len(text), _PDF_LINE_CHARACTERS)])
-        buffer = io.BytesIO()
-        canvas = Canvas(buffer)
-        for _ in range(_PDF_PAGES):
-            for position, line in zip(range(_PDF_LINES_A_PAGE), lines, strict=False):
-                canvas.drawString(56, 780 - 14 * position, line)
-            canvas.showPage()
-        canvas.save()
-        paths.append(folder / f"report{number}.pdf")
-        paths[-1].write_bytes(buffer.getvalue())
-    return paths
-
-
-def measure(client: Lectern, peers: Sequence[Peer], size: Size, folder: Path) -> tuple[dict[str, Seconds], float]:
-    """Every contender in turn, round after round; and the seconds of a second ingest of the same bytes."""
-    results = {name: Seconds() for name in ("Lectern", *(peer.name for peer in peers))}
-    again = []
-    Library(client, "warm").ingest_texts(passages(10, seed=1))
-    for number in range(size.rounds):
-        texts, pdfs = abstracts(size, number), write_pdfs(folder, size.pdfs)
-        library, ours = Library(client, f"round{number}"), results["Lectern"]
-        ours.abstracts.append(library.ingest_texts(texts))
-        again.append(library.ingest_texts(texts))
-        ours.pdfs.append(library.ingest_files(pdfs))
-        for peer in peers:
-            theirs = results[peer.name]
-            seconds, theirs.passages = peer.run(texts=texts)
-            theirs.abstracts.append(seconds)
-            theirs.pdfs.append(peer.run(pdfs=[str(path) for path in pdfs])[0])
-    return results, statistics.median(again)
-
-
-def abstracts(size: Size, number: int) -> list[str]:
-    """Abstracts of 100 to 200 tokens, others in each round."""
-    return passages(size.abstracts, sentences=(4, 8), seed=number + 2)
-
-
-async def embedder_rate(texts: Sequence[str], rounds: int) -> float:
-    """Texts a second of the embedder alone, over gRPC."""
-    rates = []
+async def measure_ratios(stack: LaptopStack, peers: Sequence[Peer], size: Size, folder: Path) -> Figures:
+    """Every contender in turn; the embedder alone before and after ours."""
+    texts, pdfs = abstracts(size.abstracts, seed=2), write_pdfs(folder, size.pdfs)
+    fewer_texts, fewer_pdfs = texts[: round(size.abstracts * size.shared)], pdfs[: round(size.pdfs * size.shared)]
+    Ours(stack, "warm").ingest_texts(abstracts(10, seed=1))
     async with Service.running(PACKAGED_MODEL) as service:
         await service.embed(texts[:50])
-        for _ in range(rounds):
-            began = time.perf_counter()
-            await service.embed(texts)
-            rates.append(len(texts) / (time.perf_counter() - began))
-    return statistics.median(rates)
+        alone = [await embedder_pace(service, fewer_texts)]
+        ours = Ours(stack, "library")
+        results = {ours.name: await asyncio.to_thread(Paces.of, ours, texts, pdfs)}
+        alone.append(await embedder_pace(service, fewer_texts))
+    again = ours.ingest_texts(texts)
+    results |= {peer.name: Paces.of(peer, fewer_texts, fewer_pdfs) for peer in peers}
+    return report_ratios(results, alone, again)
 
 
-def percentile95(seconds: Sequence[float]) -> float:
-    return 1e3 * statistics.quantiles(seconds, n=20)[-1]
-
-
-def report(results: dict[str, Seconds], size: Size, rate: float, again: float, searching: tuple[float, float]) -> Figures:
-    ours = results["Lectern"]
-    rows = []
+def report_ratios(results: dict[str, Paces], alone: Sequence[Pace], again: Spent) -> Figures:
+    ours = results[Ours.name]
     figures: Figures = {}
-    for name, seconds in results.items():
-        texts, pages = statistics.median(seconds.abstracts), statistics.median(seconds.pdfs)
-        slower = [statistics.median(a / b for a, b in zip(theirs, mine, strict=True)) for theirs, mine in
-                  ((seconds.abstracts, ours.abstracts), (seconds.pdfs, ours.pdfs))]  # fmt: skip
-        rows.append(
-            [
-                name,
-                f"{size.abstracts / texts:.1f}",
-                f"{size.pdfs * _PDF_PAGES / pages:.1f}",
-                f"{slower[0]:.1f}",
-                f"{slower[1]:.1f}",
-            ]
-        )
-        figures |= {f"{name}.abstracts_per_second": size.abstracts / texts, f"{name}.pdf_pages_per_second": size.pdfs * _PDF_PAGES / pages}
-        figures |= {f"{name}.times_our_time_abstracts": slower[0], f"{name}.times_our_time_pdfs": slower[1]}
-    columns = ["", "abstracts/s", "PDF pages/s", "times our time, abstracts", "times our time, PDFs"]
-    print_table(f"{size.abstracts} abstracts and {size.pdfs} PDFs of {_PDF_PAGES} pages, until searchable", columns, rows)
-    share = size.abstracts / statistics.median(ours.abstracts) / rate
-    once = statistics.median(ours.abstracts) / again
-    idle, busy = searching
-    print(f"\nOf the embedder's own {rate:.0f} texts/s: {share:.0%}. The same bytes again: {once:.0f} times faster.")
-    print(f"Search p95: {idle:.0f} ms idle, {busy:.0f} ms while ingesting, {busy / idle:.1f} times.")
-    return figures | {
-        "share_of_embedder_rate": share,
-        "second_ingest_times_faster": once,
-        "search_p95_idle_ms": idle,
-        "search_p95_ingesting_ms": busy,
-    }
+    rows = []
+    for name, theirs in results.items():
+        row = [name]
+        for kind, their_pace, our_pace in (
+            ("abstracts", theirs.abstracts, ours.abstracts),
+            ("pdf_pages", theirs.pdf_pages, ours.pdf_pages),
+        ):
+            compared = {
+                f"{name}.{kind}_per_second": their_pace.per_second,
+                f"{name}.times_our_time_{kind}": our_pace.per_second / their_pace.per_second,
+                f"{name}.times_our_cpu_{kind}": our_pace.per_cpu_second / their_pace.per_cpu_second,
+            }
+            figures |= compared
+            row += [f"{value:.1f}" for value in compared.values()]
+        rows.append(row)
+    columns = [f"{kind}{what}" for kind in ("abstracts", "PDF pages") for what in ("/s", ", times our time", ", times our CPU time")]
+    print_table(f"{ours.abstracts.count} abstracts and {ours.pdf_pages.count} PDF pages, until searchable", ["", *columns], rows)
+    rate, cpu_rate = statistics.mean(pace.per_second for pace in alone), statistics.mean(pace.per_cpu_second for pace in alone)
+    figures["share_of_embedder_rate"] = ours.abstracts.per_second / rate
+    figures["share_of_embedder_rate_by_cpu"] = ours.abstracts.per_cpu_second / cpu_rate
+    figures["second_ingest_times_faster"] = ours.abstracts.spent.wall / again.wall
+    print(f"\nOf the embedder's own {rate:.0f} texts/s: {figures['share_of_embedder_rate']:.0%}; ", end="")
+    print(f"of its texts a CPU second: {figures['share_of_embedder_rate_by_cpu']:.0%}.")
+    print(f"The same bytes again: {figures['second_ingest_times_faster']:.0f} times faster.")
+    return figures
 
 
-def run(size: Size, peers_python: Path | None) -> Figures:
-    rate = asyncio.run(embedder_rate(abstracts(size, 0), size.rounds))
-    peers = [Peer(peers_python, name) for name in _PEERS] if peers_python else []
+def measure_search(stack: LaptopStack, size: Size, folder: Path) -> Figures:
+    """Searches while everything is taken in at once, and when all of it is there."""
+    texts, pdfs = abstracts(size.abstracts, seed=3), write_pdfs(folder, size.pdfs)
+    Ours(stack, "earlier").ingest_texts(abstracts(500, seed=4))
+    load = SearchLoad(stack)
+    load.idle(10)
+    contenders = Ours(stack, "texts"), Ours(stack, "files")
+    with load.meanwhile() as took, ThreadPoolExecutor(2) as ingesting:
+        for done in [ingesting.submit(contenders[0].ingest_texts, texts), ingesting.submit(contenders[1].ingest_files, pdfs)]:
+            done.result()
+    waits = {"ingesting": took, "idle": load.idle(size.idle_searches)}
+    figures: Figures = {}
+    rows = []
+    for name, seconds in waits.items():
+        p50, p95 = 1e3 * statistics.median(seconds), 1e3 * statistics.quantiles(seconds, n=20)[-1]
+        figures |= {f"search_p50_{name}_ms": p50, f"search_p95_{name}_ms": p95}
+        rows.append([name, str(len(seconds)), f"{p50:.0f}", f"{p95:.0f}"])
+    title = f"Searches while {size.abstracts} abstracts and {size.pdfs} PDFs are taken in at once"
+    print_table(title, ["", "searches", "p50 ms", "p95 ms"], rows)
+    print(f"\np95: {figures['search_p95_ingesting_ms'] / figures['search_p95_idle_ms']:.1f} times its idle value.")
+    return figures
+
+
+def run(size: Size, only: str | None, peers_python: Path | None) -> Figures:
+    figures: Figures = {}
+    peers = [Peer(peers_python, name) for name in _PEERS] if peers_python and only != "search" else []
     try:
-        with tempfile.TemporaryDirectory() as folder, laptop_stack(Path(folder) / "home") as client:
-            results, again = measure(client, peers, size, Path(folder))
-            load, library = SearchLoad(client), Library(client, "busy")
-            idle = percentile95(load.idle())
-            with load.meanwhile() as took:
-                library.ingest_texts(passages(2 * size.abstracts, sentences=(4, 8), seed=77))
-            return report(results, size, rate, again, (idle, percentile95(took)))
+        with tempfile.TemporaryDirectory() as folder, laptop_stack(Path(folder) / "home") as stack:
+            if only != "search":
+                figures |= asyncio.run(measure_ratios(stack, peers, size, Path(folder) / "ratios"))
+            if only != "ratios":
+                figures |= measure_search(stack, size, Path(folder) / "search")
+            return figures
     finally:
         for peer in peers:
             peer.close()
@@ -260,11 +168,12 @@ def run(size: Size, peers_python: Path | None) -> Figures:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer documents, one round: about two minutes")
+    parser.add_argument("--quick", action="store_true", help="fewer documents: about two minutes")
+    parser.add_argument("--only", choices=["ratios", "search"], help="measure one of the two")
     parser.add_argument("--json", type=Path, help="write {figure: value} there")
     parser.add_argument("--peers-python", type=Path, help="interpreter that has the peers installed")
     arguments = parser.parse_args()
-    write_figures(arguments.json, run(QUICK if arguments.quick else FULL, arguments.peers_python))
+    write_figures(arguments.json, run(QUICK if arguments.quick else FULL, arguments.only, arguments.peers_python))
 
 
 if __name__ == "__main__":
