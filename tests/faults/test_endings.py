@@ -13,11 +13,15 @@ from ingestor.adapters.parsers.process import ParserProcess, ProcessLimits
 from ingestor.adapters.parsers.wire import Request
 from ingestor.adapters.postgres import database as postgres
 from ingestor.adapters.postgres.database import Database, open_database
+from ingestor.adapters.postgres.queue import PostgresQueue
 from ingestor.domain.parsing import DocumentLimits, SourceFile
+from ingestor.migrations import FOLDER, SCHEMA
 from lectern.ingestor.v1 import documents_pb2
+from shared.errors import AppError
+from shared.migrations import Migrations
 from shared.rpc.caller_signing import CallerSigner
 from tests.integration.ingestor.dictionary_embedder import Indexes, serve_dictionary
-from tests.integration.ingestor.library import ingestor_settings, open_library
+from tests.integration.ingestor.library import eventually, ingestor_settings, open_library
 
 
 @pytest.fixture
@@ -57,6 +61,24 @@ async def test_a_database_closes_though_a_connection_was_never_given_back(databa
             await begun.wait()
     keeping.cancel()
     await asyncio.gather(keeping, return_exceptions=True)
+
+
+async def test_locks_of_a_process_that_froze_in_the_middle_of_a_statement_end_with_its_lease(database_url: str) -> None:
+    await Migrations(SCHEMA, FOLDER).upgrade(database_url)
+    async with open_database(database_url, max_connections=2, idle_seconds=1.0) as database:
+        queue = PostgresQueue(database, lease_seconds=1.0, max_deliveries=3)
+
+        async def lock_is_free() -> bool:
+            await queue.reap()
+            async with database.transaction() as connection:
+                return bool(await connection.fetchval("SELECT pg_try_advisory_xact_lock(1)"))
+
+        with pytest.raises(AppError, match="DATABASE_UNAVAILABLE"):
+            async with database.transaction() as frozen:
+                await frozen.execute("SELECT pg_advisory_xact_lock(1)")
+                await frozen.prepare("SELECT 1")  # the first half of a statement, after which the server does not take us for idle
+                assert not await lock_is_free()
+                await eventually(lock_is_free)
 
 
 async def test_a_parser_ends_in_the_middle_of_an_answer_that_nobody_reads(tmp_path: Path) -> None:

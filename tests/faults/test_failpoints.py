@@ -12,7 +12,8 @@ from tests.faults.failpoints import FAILPOINTS, Failpoint, woven
 from tests.faults.orders import Mode
 from tests.faults.report import tried
 from tests.faults.services import LEASE_SECONDS
-from tests.faults.world import World
+from tests.faults.world import PATIENCE_SECONDS, World
+from tests.integration.ingestor.library import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 RECOVERY = {
@@ -99,11 +100,16 @@ async def _thaw(world: World, day: Day, failpoint: Failpoint, working: asyncio.T
 
 
 async def _rebuilt(day: Day, failpoint: Failpoint, mode: Mode) -> None:
-    """Wait for the new index. What an embedder answers that nobody expects ends a rebuild, and an operator starts another."""
+    """Wait for the new index, alone. What an embedder answers that nobody expects ends a rebuild, and an operator starts another."""
     if await day.tenant.rebuilt() == "FAILED":
         assert (failpoint.service, mode) == ("embedder", Mode.ERROR)
         await day.tenant.insist(lambda library: library.start_rebuild())
         assert await day.tenant.rebuilt() == "SUCCEEDED"
+
+    async def only_one_is_left() -> bool:
+        return len(await day.tenant.world.collections()) == 1
+
+    await eventually(only_one_is_left, seconds=PATIENCE_SECONDS)
 
 
 def _recovery(failpoint: Failpoint, mode: Mode) -> str:

@@ -8,7 +8,7 @@ import secrets
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import grpc
+from pymilvus import MilvusClient
 
 from deploy.laptop.milvus import EmbeddedMilvus
 from deploy.laptop.postgres import EmbeddedPostgres
@@ -132,6 +133,15 @@ class World:
         finally:
             await connection.close()
 
+    async def collections(self) -> list[str]:
+        """What the vector store has."""
+
+        def listed() -> list[str]:
+            with closing(MilvusClient(self.milvus.uri)) as client:
+                return list(client.list_collections())
+
+        return await asyncio.to_thread(listed)
+
     def restart_postgres(self) -> None:
         """Have Postgres drop everything at once, as after a power cut, and start it again. Blocking: seconds."""
         pid = self.postgres.pid
@@ -148,6 +158,14 @@ class World:
         for process in (self.first.process, self.second.process, self.embedder):
             process.signal(signal.SIGCONT)
         await self.stop_second_ingestor()
+
+    async def transactions(self) -> str:
+        """Those that are open, with what each waits for: who keeps others waiting is among them."""
+        opened = """
+        SELECT pid, state, wait_event, now() - xact_start AS age, pg_blocking_pids(pid) AS waits_for, left(query, 200) AS query
+        FROM pg_stat_activity WHERE xact_start IS NOT NULL AND pid <> pg_backend_pid() ORDER BY xact_start
+        """
+        return "\n".join(str(dict(row)) for row in await self.query(opened))
 
     def logs(self) -> str:
         """The ends of the services' logs."""
@@ -194,16 +212,18 @@ class Tenant:
 
     async def quiet(self, *, seconds: float = PATIENCE_SECONDS) -> None:
         """Return when no task of the organisation is waited for any more."""
-        unfinished = (
-            "SELECT stage, state, deliveries, message FROM library.task WHERE organisation_id = $1 AND state IN ('QUEUED', 'RUNNING')"
-        )
+        of_the_organisation = """
+        SELECT stage, state, deliveries, message, lease_until < now() AS expired FROM library.task
+        WHERE organisation_id = $1 AND state IN ('QUEUED', 'RUNNING')
+        """
         left: list[Any] = []
         try:
             async with asyncio.timeout(seconds):
-                while left := await self.query(unfinished, self.organisation_id):  # noqa: ASYNC110  # rows can only be looked at
+                while left := await self.query(of_the_organisation, self.organisation_id):  # noqa: ASYNC110  # rows can only be looked at
                     await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
-            raise AssertionError(f"still unfinished: {[dict(row) for row in left]}\n{self.world.logs()}") from None
+            unfinished = [dict(row) for row in left]
+            raise AssertionError(f"still unfinished: {unfinished}\n{await self.world.transactions()}\n{self.world.logs()}") from None
 
     async def query(self, statement: str, *arguments: Any) -> list[Any]:
         """Rows of Postgres, past the proxy."""

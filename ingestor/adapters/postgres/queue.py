@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from prometheus_client import Counter
 
-from ingestor.adapters.postgres.database import Connection, Database
+from ingestor.adapters.postgres.database import APPLICATION, Connection, Database
 from ingestor.adapters.postgres.generations import end_tasks, lock_documents, notify
 from ingestor.adapters.postgres.steps import record_steps
 from ingestor.domain.tasks import Claim, Stage, Task
@@ -123,6 +123,13 @@ SPENT = """
 SELECT task_id, document_id, stage, message FROM library.task
 WHERE deliveries >= $1 AND ((state = 'QUEUED' AND deliveries > 0) OR (state = 'RUNNING' AND lease_until < now()))
 """
+# Between the two halves of a statement, the preparing and the running, a process counts as working and not as idle: when it freezes there,
+# no timeout of the server's takes its locks away.
+END_FROZEN = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND usename = current_user AND application_name = $1 AND state = 'active'
+    AND wait_event = 'ClientRead' AND state_change < now() - make_interval(secs => $2)
+"""
 # A frozen process may still have locks on some: the others need not wait for those.
 REQUEUE_EXPIRED = """
 UPDATE library.task SET state = 'QUEUED', stage = CASE WHEN stage = 'PUBLISH' THEN 'INDEX' ELSE stage END, lease_token = NULL,
@@ -220,6 +227,7 @@ class PostgresQueue:
 
     async def reap(self) -> None:
         async def work(connection: Connection) -> None:
+            await connection.execute(END_FROZEN, APPLICATION, self._lease_seconds)
             spent = await connection.fetch(SPENT, self._max_deliveries)
             if spent:
                 await lock_documents(connection, {row["document_id"] for row in spent})
