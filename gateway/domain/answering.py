@@ -214,11 +214,10 @@ class Answering:
             await asyncio.sleep(LEASE_SECONDS / 3)
 
     async def _renew(self) -> None:
-        written = [message_id for message_id, running in self._running.items() if not running.is_over]
+        written = {message_id: running for message_id, running in self._running.items() if not running.is_over}
         if written:
-            wanted = await self._store.renew(written, LEASE_SECONDS)
-            for message_id in written:
-                running = self._running[message_id]
+            wanted = await self._store.renew(list(written), LEASE_SECONDS)
+            for message_id, running in written.items():
                 if message_id not in wanted:
                     running.fail(not_found("message", message_id))
                 elif wanted[message_id]:

