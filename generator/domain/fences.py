@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from generator.domain.citations import without_markers
+from generator.domain.citations import without_citations
 from generator.domain.language_model import Message, Role
 
 # Every tag that a prompt of ours uses.
@@ -26,4 +26,4 @@ def fenced_conversation(history: Sequence[Message], message_characters: int) -> 
 def _one_line(text: str, characters: int) -> str:
     line = " ".join(text[: 2 * characters].split())
     cut = line if len(line) <= characters else line[:characters] + "…"
-    return harmless(without_markers(cut))
+    return harmless(without_citations(cut))

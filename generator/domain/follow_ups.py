@@ -16,6 +16,8 @@ _MAX_ADDED_WORDS = 12
 # "When does the company pay it?" leans; "If a laptop is stolen, who replaces it?" says itself what it speaks of.
 _WORDS_BEFORE_OBJECT = 3
 _WORDS_BEFORE_SUBJECT = 2
+# "For interns?" leans; "In which building is the workshop?" does not.
+_FRAGMENT_WORDS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,7 @@ class _Leaning:
 
     Attributes:
         openings: what a question begins with that goes on from another.
+        fragments: what a question of few words begins with that only adds a case to another.
         subjects: pronouns that a noun with its determiner, or enough words before them in the same question, explain.
         objects: pronouns that only several words before them explain.
         determiners: what stands before a noun.
@@ -31,15 +34,17 @@ class _Leaning:
     """
 
     openings: re.Pattern[str]
+    fragments: frozenset[str]
     subjects: frozenset[str]
     objects: frozenset[str]
     determiners: frozenset[str] = frozenset()
     impersonal: re.Pattern[str] | None = None
 
 
-def _leaning(openings: str, subjects: str, objects: str, determiners: str = "", impersonal: str = "") -> _Leaning:
+def _leaning(openings: str, fragments: str, subjects: str, objects: str, *, determiners: str = "", impersonal: str = "") -> _Leaning:
     return _Leaning(
         re.compile(rf"(?:{openings})\b"),
+        frozenset(fragments.split()),
         frozenset(subjects.split()),
         frozenset(objects.split()),
         frozenset(determiners.split()),
@@ -51,10 +56,11 @@ def _leaning(openings: str, subjects: str, objects: str, determiners: str = "", 
 _LANGUAGES = {
     "en": _leaning(
         "and|or|but|also|then|otherwise|(?:and )?(?:what|how) about|(?:what|who|where|anything|anyone) else|same",
+        "for in at on with without to from during after before under over",
         "he she they his her their its hers theirs",
         "it him them this that these those one ones both former latter such",
-        "a an the my our your each every any",
-        r"\bit (?:be )?(?:possible|allowed|permitted|necessary|required|mandatory|legal|safe|ok|true|enough)\b"
+        determiners="a an the my our your each every any",
+        impersonal=r"\bit (?:be )?(?:possible|allowed|permitted|necessary|required|mandatory|legal|safe|ok|true|enough)\b"
         r"|\bit (?:takes?|costs?) (?:\w+ ){0,3}to \w+"
         r"|\b(?:this|that|these|those|both|such) (?:year|month|week|day|kinds?|types?|sorts?)\b"
         # "The form that I need": not a pronoun that points back.
@@ -62,22 +68,24 @@ _LANGUAGES = {
     ),
     "fr": _leaning(
         r"et|ou(?! (?:est|sont|se|puis|peut|peux|dois|doit|faut|en)\b)|mais|sinon|alors|donc|aussi|quid|pareil|qu en est il|quoi d autre",
+        "pour à a au aux en dans chez avec sans pendant après avant sous sur de du des",
         "il elle ils elles son sa ses leur leurs",
         "ce cet cette ces cela ça celui celle ceux celles ceci lui eux y dedans",
-        "un une le la les l mon ma mes notre nos votre vos chaque tout toute du des au aux",
-        r"\b(?:il|t il|est il) (?:y a|faut|s agit|est (?:possible|permis|interdit|obligatoire|nécessaire))\b"
+        determiners="un une le la les l mon ma mes notre nos votre vos chaque tout toute du des au aux",
+        impersonal=r"\b(?:il|t il|est il) (?:y a|faut|s agit|est (?:possible|permis|interdit|obligatoire|nécessaire))\b"
         r"|\b(?:faut|y a t|s agit|est) il\b(?: (?:possible|permis|interdit|obligatoire|nécessaire))?|\best ce (?:que|qu)\b|\bc est\b"
         r"|\bce (?:que|qu|qui|dont)\b|\b(?:cette|ce|cet|ces) (?:année|mois|semaine|jour|type|genre|sorte)s?\b",
     ),
     "de": _leaning(
         "und|oder|aber|sonst|was ist mit|wie ist es mit",
-        "er sie ihr ihre ihren sein seine",
-        "es ihn ihm ihnen das dies diese dieser dazu davon damit",
+        "für in im bei mit ohne nach vor während",
+        "er sein seine",
+        "es ihn ihm ihnen diese diesen dieser dazu davon damit",
     ),
-    "es": _leaning("y|e|o|pero|y si|qué tal", "él ella ellos ellas su sus", "eso esto esos estos esa esta ese este ello lo"),
-    "it": _leaning("e|o|ma|invece", "lui lei loro suo sua suoi", "questo questa questi quello quella ciò esso essa"),
-    "nl": _leaning("en|of|maar|hoe zit het met|wat met", "hij zij hun zijn haar", "het dit dat deze die daarvan ervan"),
-    "pt": _leaning("e|ou|mas", "ele ela eles elas seu sua seus suas", "isso isto esse essa este esta aquilo"),
+    "es": _leaning("y|e|o|pero|qué tal", "para en con sin después antes", "él ella ellos ellas su sus", "eso esto esos esa ese ello"),
+    "it": _leaning("e|o|ma|invece", "per in con senza dopo prima", "lui lei loro suo sua suoi", "questo questi quello ciò esso essa"),
+    "nl": _leaning("en|of|maar|hoe zit het met|wat met", "voor in bij met zonder na", "hij zij hun zijn haar", "dit deze daarvan ervan"),
+    "pt": _leaning("e|ou|mas", "para em com sem depois antes", "ele ela eles elas seu sua seus suas", "isso isto esse essa aquilo"),
 }  # fmt: skip
 
 
@@ -90,7 +98,7 @@ def leans(question: str, language: str) -> bool:
     if known is None:
         return False
     joined = " ".join(spoken)
-    if known.openings.match(joined):
+    if known.openings.match(joined) or (len(spoken) <= _FRAGMENT_WORDS and spoken[0] in known.fragments):
         return True
     remaining = known.impersonal.sub(" ", joined) if known.impersonal else joined
     return any(_pointing_back(remaining.split(), known, function_words(language)))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from generator.domain.citations import without_citations
 from generator.domain.clean_text import TextCleaner
 from generator.domain.language_model import LanguageModel, Message, ModelFinished
 from generator.domain.sanitising import sanitised
@@ -73,5 +74,5 @@ async def _line(model: LanguageModel, messages: Sequence[Message], limits: LineL
 
 
 def bare(text: str) -> str:
-    """``text`` without the label, quotes and emphasis that models put around a line."""
-    return _LABEL.sub("", text.strip().lstrip("# ").strip(_QUOTES), count=1).strip(_QUOTES)
+    """``text`` without the label, quotes, emphasis and markers that models put to a line."""
+    return _LABEL.sub("", without_citations(text).strip().lstrip("# ").strip(_QUOTES), count=1).strip(_QUOTES)
