@@ -58,7 +58,9 @@ async def test_a_model_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPa
     assert await condensed(ScriptedModel(["How"], hangs=True)) == BY_RULE
 
 
-@pytest.mark.parametrize("written", ["Question: How much leave?", '"How much leave?"', "**How much leave?**", "« How much leave? »", "How much leave? [1]"])
+@pytest.mark.parametrize(
+    "written", ["Question: How much leave?", '"How much leave?"', "**How much leave?**", "« How much leave? »", "How much leave? [1]"]
+)
 async def test_what_models_put_around_a_line_is_taken_off(written: str) -> None:
     assert await condensed(ScriptedModel([written])) == "How much leave?"
 
