@@ -8,7 +8,7 @@ VLLM_STAMP := $(VLLM_VENV)/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor demo up down test test-slow e2e faults test-vllm check format proto lock bench-judged clean
+.PHONY: help setup doctor demo up down test test-slow e2e attacks faults test-vllm check format proto lock bench-judged clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ e2e: setup ## Run only the whole-stack tests
 
 test-slow: setup ## Run what `make test` leaves out for its length: larger numbers of the same (about half an hour)
 	pytest -m "slow and not faults and not gpu and not vllm"
+
+attacks: setup ## Hostile queries and filters, 10,000 of each kind, against both stores (about 10 minutes)
+	pytest -m slow tests/integration/gateway/test_filter_attacks.py tests/integration/gateway/test_filter_compilers.py
 
 faults: setup ## Kill, hang and break every step, part and wire of ingestion (about 15 minutes), and print what became of it
 	pytest -n 3 --dist loadgroup -m faults tests/faults $(if $(RECORD),--record-faults)
