@@ -85,7 +85,7 @@ class IngestorSettings(ServiceSettings):
     ] = "/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin:/Applications/LibreOffice.app/Contents/MacOS"
     recognition_seconds: Annotated[
         float, Field(gt=0, le=86_400, description="How long recognising the text on all pictures of one document may take.")
-    ] = 1800.0
+    ] = 600.0
     drain_seconds: Annotated[float, Field(ge=0, description="How long calls in flight may take to end after SIGTERM.")] = 20.0
     replaced_index_seconds: Annotated[
         float, Field(ge=0, description="How long the old index is kept once a rebuilt one has taken its place.")

@@ -42,7 +42,7 @@ class ProcessLimits:
     memory_bytes: int = 1024 * MEBIBYTE
     cpu_seconds: int = 20
     wall_seconds: float = 120.0
-    recognition_seconds: float = 1800.0
+    recognition_seconds: float = 600.0
     check_seconds: float = 15.0
     files_per_process: int = 200
     programs_path: str = ""

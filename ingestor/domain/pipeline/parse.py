@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -14,7 +15,7 @@ from ingestor.domain.content import ContentStore
 from ingestor.domain.documents import Page
 from ingestor.domain.ids import passage_id
 from ingestor.domain.parsing import DocumentRejected, ParsedDocument, Parser, ParserUnavailable, SourceFile
-from ingestor.domain.pipeline.concurrency import concurrently
+from ingestor.domain.pipeline.concurrency import as_they_end
 from ingestor.domain.pipeline.contexts import Window, context, context_parts, title_of
 from ingestor.domain.pipeline.patience import until_there
 from ingestor.domain.tasks import Claim, Failure, Step, Task
@@ -92,7 +93,7 @@ class Tokenizer(Protocol):
 
 
 class ParseStage:
-    """Reads, parses and cuts the documents of a claim, several at once."""
+    """Reads, parses and cuts the documents of a claim, several at once; each is passed on as soon as it is read."""
 
     def __init__(self, store: ParseStore, content: ContentStore, parser: Parser, tokenizer: Tokenizer) -> None:
         self._store = store
@@ -104,14 +105,15 @@ class ParseStage:
         claim.enter(Step.PARSE)
         sources = await self._store.sources(claim)
         languages = await self._languages(claim, sources)
-        outcomes = await concurrently(partial(self._read, claim, languages), sources, at_most=CONCURRENT_READS)
-        documents: list[tuple[Source, ParsedDocument]] = []
-        failures: list[Failure] = []
-        for source, outcome in zip(sources, outcomes, strict=True):
-            if isinstance(outcome, Failure):
-                failures.append(outcome)
-            else:
-                documents.append((source, outcome))
+        reading = as_they_end(partial(self._read, claim, languages), sources, at_most=CONCURRENT_READS)
+        async with aclosing(reading) as read:
+            async for outcomes in read:
+                await self._pass_on(claim, outcomes)
+                claim.enter(Step.PARSE)
+
+    async def _pass_on(self, claim: Claim, outcomes: Sequence[tuple[Source, ParsedDocument] | Failure]) -> None:
+        failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+        documents = [outcome for outcome in outcomes if not isinstance(outcome, Failure)]
         if failures:
             await self._store.fail(claim, failures)
             claim.done(failure.task_id for failure in failures)
@@ -129,14 +131,14 @@ class ParseStage:
         found = await until_there(claim, lambda: languages(self._parser, list(texts.values())))
         return dict(zip(texts, found, strict=True))
 
-    async def _read(self, claim: Claim, languages: Mapping[int, str], source: Source) -> ParsedDocument | Failure:
+    async def _read(self, claim: Claim, languages: Mapping[int, str], source: Source) -> tuple[Source, ParsedDocument] | Failure:
         if source.inline_text is not None:
             language = languages[source.task.task_id]
-            return ParsedDocument(text=source.inline_text, type="txt", title=source.title or None, language=language)
+            return source, ParsedDocument(text=source.inline_text, type="txt", title=source.title or None, language=language)
         try:
             content = await until_there(claim, lambda: self._content.get(claim.organisation_id, source.content_sha256))
             file = SourceFile(source.name, content, source.declared_media_type or None)
-            return await until_there(claim, lambda: parse(self._parser, file))
+            return source, await until_there(claim, lambda: parse(self._parser, file))
         except DocumentRejected as rejected:
             return Failure(source.task.task_id, rejected.reason, rejected.message)
         except AppError as error:

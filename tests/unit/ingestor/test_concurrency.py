@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 
 import pytest
 
 from ingestor.domain import supervision
-from ingestor.domain.pipeline.concurrency import concurrently
+from ingestor.domain.pipeline.concurrency import as_they_end, concurrently
 
 
 async def test_results_come_in_the_order_of_their_items() -> None:
@@ -48,6 +49,47 @@ async def test_the_first_error_is_raised_as_it_is_and_ends_the_rest() -> None:
     with pytest.raises(ValueError, match="two"):
         await concurrently(fail_at_two, range(4), at_most=4)
     assert sorted(ended) == [0, 1, 2, 3]
+
+
+async def test_what_has_ended_is_there_before_what_is_slow() -> None:
+    released = asyncio.Event()
+
+    async def slow_at_two(number: int) -> int:
+        if number == 2:
+            await released.wait()
+        return number
+
+    found: list[int] = []
+    async with aclosing(as_they_end(slow_at_two, range(40), at_most=3)) as ended:
+        async for numbers in ended:
+            found += numbers
+            if len(found) == 39:
+                released.set()
+    assert sorted(found) == list(range(40))
+    assert found[-1] == 2
+
+
+async def test_an_error_or_a_reader_that_leaves_ends_the_rest() -> None:
+    ended: list[int] = []
+
+    async def fail_at_two(number: int) -> int:
+        try:
+            if number == 2:
+                raise ValueError("two")
+            if number > 0:
+                await asyncio.Event().wait()
+        finally:
+            ended.append(number)
+        return number
+
+    with pytest.raises(ValueError, match="two"):
+        async for _ in as_they_end(fail_at_two, range(4), at_most=4):
+            pass
+    assert sorted(ended) == [0, 1, 2, 3]
+    ended.clear()
+    async with aclosing(as_they_end(fail_at_two, [0, 1], at_most=2)) as reading:
+        assert await anext(reading) == [0]
+    assert ended == [0, 1]
 
 
 async def test_a_loop_that_fails_starts_again(monkeypatch: pytest.MonkeyPatch) -> None:
