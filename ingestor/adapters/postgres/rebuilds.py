@@ -43,11 +43,13 @@ SELECT EXISTS (SELECT FROM library.task WHERE stage IN {WRITES_INDEX} AND state 
     OR EXISTS (SELECT FROM library.task WHERE stage IN {WRITES_INDEX} AND lease_until > now())
     OR EXISTS (SELECT FROM library.reconciliation WHERE lease_until > now())
 """
+# A rebuild may fail at the very end and have put its collection into the other's place all the same: that shows when it is replaced itself.
 REPLACED = """
 SELECT replaced_collection FROM library.index_rebuild
-WHERE state = 'SUCCEEDED' AND drop_time IS NULL AND end_time < now() - make_interval(secs => $1)
+WHERE drop_time IS NULL AND replaced_collection <> '' AND end_time < now() - make_interval(secs => $1)
+    AND (state = 'SUCCEEDED' OR collection IN (SELECT replaced_collection FROM library.index_rebuild WHERE state = 'SUCCEEDED'))
 """
-FORGET_REPLACED = "UPDATE library.index_rebuild SET drop_time = now() WHERE replaced_collection = $1 AND state = 'SUCCEEDED'"
+FORGET_REPLACED = "UPDATE library.index_rebuild SET drop_time = now() WHERE replaced_collection = $1"
 PASSAGES = f"""
 SELECT p.passage_id, p.document_id, p.generation, p.ordinal, p.text, p.context, {FINGERPRINT} AS fingerprint, d.collection_id, g.type,
     g.author, g.language, d.metadata, coalesce(g.source_create_time, d.create_time) AS create_time,
