@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from lectern_client import Lectern
+from lectern_client.models import AskDelta, Message
 from tests.e2e.conftest import Organisation, Stack, eventually
 
 HANDBOOK = b"""# Leave
@@ -50,5 +52,12 @@ def test_two_turns_are_kept_and_cite_nothing_that_was_deleted_since(stack: Stack
     assert all(message["hits"] == [] for message in after)
 
     key = client.headers["Authorization"].removeprefix("Bearer ")
+    with Lectern(stack.url, key) as lectern:
+        events = list(lectern.chats.stream(chat.rpartition("/")[2], "Where are they kept?", parent=second["answer"]["id"]))
+        last = events[-1]
+        assert isinstance(last, Message)
+        assert last == lectern.chats.message(last.chat_id, last.id)
+        assert last.text == "".join(event.text for event in events if isinstance(event, AskDelta))
+        assert list(lectern.chats.watch(last.chat_id, last.id))[-1] == last
     ran = stack.lectern("chat", "--url", stack.url, "--key", key, "--chat", chat.rpartition("/")[2], "-m", "And bicycles?", "--json")
-    assert json.loads(ran.stdout)["question"]["parent_id"] == second["answer"]["id"]
+    assert json.loads(ran.stdout)["question"]["parent_id"] == last.id
