@@ -23,3 +23,21 @@ async def test_every_rpc_is_made_for_the_organisation_of_the_key_and_under_the_r
     assert world.request_ids[-1] == "my-request.1"
     assert world.callers[-1].organisation_id == organisation
     assert world.callers[-1].subject.startswith("key:")
+
+
+async def test_a_collection_is_looked_up_once_for_searches_that_follow_each_other_until_it_changes(
+    client: httpx.AsyncClient, world: World
+) -> None:
+    async def search() -> int:
+        return (await client.post("/api/v1/search", json={"query": "leave", "collections": ["handbook"]})).status_code
+
+    assert await search() == 404
+    await client.post("/api/v1/collections", json={"name": "handbook"})
+    before = len(world.requests["ListCollections"])
+    assert [await search() for _ in range(2)] == [200, 200]
+    assert len(world.requests["ListCollections"]) == before + 1
+    await client.patch("/api/v1/collections/handbook", json={"description": "New"})
+    assert await search() == 200
+    assert len(world.requests["ListCollections"]) == before + 2
+    await client.delete("/api/v1/collections/handbook")
+    assert await search() == 404
