@@ -11,6 +11,7 @@ import typer
 from lectern_cli import (
     ask,
     assistants,
+    chat,
     collections,
     document_filter,
     documents,
@@ -51,6 +52,7 @@ app.command("search", rich_help_panel=LIBRARY)(search.search)
 app.command("filter", rich_help_panel=LIBRARY)(document_filter.filter_documents)
 app.command("ask", rich_help_panel=LIBRARY)(ask.ask)
 app.command("history", rich_help_panel=LIBRARY)(history.history)
+app.command("chat", rich_help_panel=LIBRARY)(chat.chat)
 app.add_typer(assistants.app, name="assistants", rich_help_panel=MANAGE)
 app.add_typer(collections.app, name="collections", rich_help_panel=MANAGE)
 app.add_typer(documents.app, name="documents", rich_help_panel=MANAGE)

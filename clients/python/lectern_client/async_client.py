@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Self
 
 from lectern_client import operations
 from lectern_client.assistants import AsyncAssistants
+from lectern_client.async_chats import AsyncChats, AsyncFolders, AsyncSettings
 from lectern_client.async_transport import AsyncTransport
 from lectern_client.calls import RetryPolicy
 from lectern_client.client import DEFAULT_URL
@@ -55,6 +56,9 @@ class AsyncLectern:
     def __init__(self, url: str = DEFAULT_URL, api_key: str | None = None, *, retries: RetryPolicy | None = None) -> None:
         self._transport = AsyncTransport(url, api_key, retries or RetryPolicy())
         self.assistants = AsyncAssistants(self._transport)
+        self.chats = AsyncChats(self._transport)
+        self.folders = AsyncFolders(self._transport)
+        self.settings = AsyncSettings(self._transport)
         self.collections = AsyncCollections(self._transport)
         self.documents = AsyncDocuments(self._transport)
         self.jobs = AsyncJobs(self._transport)

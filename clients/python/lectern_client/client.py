@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Self
 from lectern_client import operations
 from lectern_client.assistants import Assistants
 from lectern_client.calls import RetryPolicy
+from lectern_client.chats import Chats, Folders, Settings
 from lectern_client.errors import LecternError, ProtocolError
 from lectern_client.models import (
     Answer,
@@ -61,6 +62,9 @@ class Lectern:
         """
         self._transport = Transport(url, api_key, retries or RetryPolicy())
         self.assistants = Assistants(self._transport)
+        self.chats = Chats(self._transport)
+        self.folders = Folders(self._transport)
+        self.settings = Settings(self._transport)
         self.collections = Collections(self._transport)
         self.documents = Documents(self._transport)
         self.jobs = Jobs(self._transport)

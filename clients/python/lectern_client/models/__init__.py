@@ -11,6 +11,18 @@ from lectern_client.models.accounts import (
     Organisation,
 )
 from lectern_client.models.assistants import Assistant
+from lectern_client.models.chats import (
+    AnswerMetadata,
+    Chat,
+    ChatEvent,
+    ChatTitle,
+    Feedback,
+    Folder,
+    Message,
+    MessageCitation,
+    MessageExchange,
+    UserSettings,
+)
 from lectern_client.models.collections import Collection, CollectionDeleted
 from lectern_client.models.documents import BatchUploaded, DeletionReceipt, Document, DocumentState, Page, Uploaded
 from lectern_client.models.jobs import JOB_ENDED, Job, JobDocument, JobFailure, JobState, JobStep
@@ -42,6 +54,7 @@ from lectern_client.models.search import (
 __all__ = [
     "JOB_ENDED",
     "Answer",
+    "AnswerMetadata",
     "ApiKey",
     "AskCitation",
     "AskComplete",
@@ -50,6 +63,9 @@ __all__ = [
     "AskMetadata",
     "Assistant",
     "BatchUploaded",
+    "Chat",
+    "ChatEvent",
+    "ChatTitle",
     "Citation",
     "Collection",
     "CollectionDeleted",
@@ -60,6 +76,8 @@ __all__ = [
     "DriftCount",
     "EmbeddingModel",
     "EmbeddingModels",
+    "Feedback",
+    "Folder",
     "Hit",
     "HitExplanation",
     "IndexRebuild",
@@ -71,6 +89,9 @@ __all__ = [
     "LanguageModel",
     "LanguageModels",
     "MatchedTerm",
+    "Message",
+    "MessageCitation",
+    "MessageExchange",
     "NewApiKey",
     "NewOrganisation",
     "Organisation",
@@ -87,4 +108,5 @@ __all__ = [
     "SectionGroup",
     "TextSpan",
     "Uploaded",
+    "UserSettings",
 ]
