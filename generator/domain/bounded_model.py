@@ -1,4 +1,4 @@
-"""A language model that writes no more than so many texts at once, and is watched doing so."""
+"""A language model that writes no more than so many texts at once, in pieces as large as its reader is busy, and is watched doing so."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import aclosing
 from typing import Protocol
 
 from generator import errors
+from generator.domain.joining import joined
 from generator.domain.language_model import LanguageModel, Message, ModelFinished, ModelText
 from generator.domain.model_source import ModelSource
 from shared.errors import AppError
@@ -77,7 +78,7 @@ class BoundedModel:
         self._observer.started()
         started, began, outcome, tokens = self._now(), False, "abandoned", (0, 0)
         try:
-            async with aclosing(self._model.complete(messages, max_tokens, json_schema=json_schema)) as pieces:
+            async with aclosing(joined(self._model.complete(messages, max_tokens, json_schema=json_schema))) as pieces:
                 async for piece in pieces:
                     if not began:
                         began = True
