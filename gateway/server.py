@@ -24,7 +24,7 @@ from gateway.adapters.assistant_file import OWN_FILE, read_assistants
 from gateway.adapters.assistants import PostgresAssistants
 from gateway.adapters.chats import PostgresChats, PostgresUserSettings
 from gateway.adapters.collections import IngestorCollections
-from gateway.adapters.database import Pool, open_pool
+from gateway.adapters.database import open_pool
 from gateway.adapters.documents import IngestorDocuments
 from gateway.adapters.embeddings import RemoteEmbedder
 from gateway.adapters.envelopes import Envelopes
@@ -91,6 +91,7 @@ from gateway.routes import (
 from gateway.settings import GatewaySettings
 from shared.errors import AppError
 from shared.paging import PageTokens
+from shared.postgres import Pool
 from shared.rpc.caller_signing import CallerSigner
 from shared.rpc.channel import open_channel
 

@@ -9,12 +9,13 @@ from typing import Any
 
 import asyncpg
 
-from gateway.adapters.database import Connection, Pool, connection_of, named_statements
+from gateway.adapters.database import Connection, connection_of, named_statements
 from gateway.domain.accounts import ApiKey, Organisation, Position, Principal, Role
 from gateway.domain.api_keys import KeyText
 from gateway.domain.authentication import Credential
 from gateway.errors import schema_outdated
 from shared.errors import AppError, Status
+from shared.postgres import Pool
 
 # Two gateways that start at the same time must not both create the first organisation.
 _BOOTSTRAP_LOCK = 0x6C656374_61636374

@@ -8,10 +8,11 @@ from typing import Any
 
 import asyncpg
 
-from gateway.adapters.database import Pool, connection_of, named_statements
+from gateway.adapters.database import connection_of, named_statements
 from gateway.domain.accounts import Position, Principal, Role
 from gateway.domain.assistants import Assistant, AssistantChange, AssistantDraft, Visibility
 from shared.errors import AppError, Status
+from shared.postgres import Pool
 
 # Gateways that start at the same time make the built-in assistants one after the other.
 _BUILT_IN_LOCK = 0x6C656374_61737374

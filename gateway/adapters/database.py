@@ -11,10 +11,9 @@ import asyncpg
 import structlog
 
 from shared.errors import AppError, unavailable
+from shared.postgres import Pool, opened, unless_cancelled
 
 log = structlog.get_logger()
-# asyncpg's classes take a type argument only in its stubs.
-Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 _SECONDS = 10.0
 # Whatever keeps a connection from being made, and what a connection says that breaks while it is used.
@@ -38,14 +37,15 @@ def named_statements(file: str) -> Mapping[str, str]:
 @asynccontextmanager
 async def open_pool(database_url: str, connections: int) -> AsyncIterator[Pool]:
     """A pool that connects when it is first used; its statements end within ten seconds."""
-    async with asyncpg.create_pool(
+    pool = asyncpg.create_pool(
         database_url,
         min_size=0,
         max_size=connections,
         timeout=_SECONDS,
         command_timeout=_SECONDS,
         server_settings={"application_name": "lectern-gateway"},
-    ) as pool:
+    )
+    async with opened(pool):
         yield pool
 
 
@@ -63,7 +63,7 @@ async def connection_of(pool: Pool) -> AsyncIterator[Connection]:
     try:
         yield connection
     except _BROKEN as error:
-        raise _unavailable(error) from error
+        raise unless_cancelled(_unavailable(error)) from error
     finally:
         await pool.release(connection)
 

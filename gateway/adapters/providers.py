@@ -10,12 +10,13 @@ from dataclasses import asdict
 import asyncpg
 import structlog
 
-from gateway.adapters.database import Pool, connection_of, named_statements
+from gateway.adapters.database import connection_of, named_statements
 from gateway.adapters.envelopes import Envelopes, Sealed, UnreadableSecretError
 from gateway.domain.accounts import Position
 from gateway.domain.ask import Endpoint
 from gateway.domain.providers import ModelChoice, Provider, ProviderChange, ProviderDraft, ProviderKind, ProviderModel
 from shared.errors import AppError, Status
+from shared.postgres import Pool
 
 log = structlog.get_logger()
 _SQL = named_statements("providers.sql")

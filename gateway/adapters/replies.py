@@ -10,9 +10,10 @@ import secrets
 import asyncpg
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from gateway.adapters.database import Pool, connection_of, named_statements
+from gateway.adapters.database import connection_of, named_statements
 from gateway.domain.idempotency import KeptReply, Reply, RequestKey
 from gateway.errors import request_in_work
+from shared.postgres import Pool
 
 _SQL = named_statements("replies.sql")
 _NONCE_BYTES = 12

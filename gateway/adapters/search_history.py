@@ -8,9 +8,10 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 
-from gateway.adapters.database import Pool, connection_of, named_statements
+from gateway.adapters.database import connection_of, named_statements
 from gateway.domain.accounts import Position, Principal
 from gateway.domain.search_history import Entry, PastSearch
+from shared.postgres import Pool
 
 _SQL = named_statements("search_history.sql")
 _LOCK = 0x6C656374_68697374

@@ -11,12 +11,12 @@ import pytest
 
 from ingestor.adapters.parsers.process import ParserProcess, ProcessLimits
 from ingestor.adapters.parsers.wire import Request
-from ingestor.adapters.postgres import database as postgres
 from ingestor.adapters.postgres.database import Database, open_database
 from ingestor.adapters.postgres.queue import PostgresQueue
 from ingestor.domain.parsing import DocumentLimits, SourceFile
 from ingestor.migrations import FOLDER, SCHEMA
 from lectern.ingestor.v1 import documents_pb2
+from shared import postgres
 from shared.errors import AppError
 from shared.migrations import Migrations
 from shared.rpc.caller_signing import CallerSigner

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from ingestor.errors import nul_character, schema_outdated
-from shared.errors import AppError, too_busy, unavailable
+from shared.errors import too_busy, unavailable
+from shared.postgres import Pool, opened, unless_cancelled
 
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
-Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Result = TypeVar("Result")
 
 APPLICATION = "lectern-ingestor"
@@ -23,7 +23,6 @@ STATEMENT_SECONDS = 60
 LOCK_SECONDS = 20
 ACQUIRE_SECONDS = 20
 CONNECT_SECONDS = 10
-CLOSE_SECONDS = 10
 IDLE_SECONDS = 20.0
 _DEADLOCK_ATTEMPTS = 5
 _JSONB_VERSION = b"\x01"
@@ -58,9 +57,9 @@ class Database:
             async with self._pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
                 yield connection
         except _BUSY as error:
-            raise _unless_cancelled(too_busy("database", retry_after_seconds=1)) from error
+            raise unless_cancelled(too_busy("database", retry_after_seconds=1)) from error
         except _LOST as error:
-            raise _unless_cancelled(unavailable("database")) from error
+            raise unless_cancelled(unavailable("database")) from error
         except _NUL as error:
             raise nul_character() from error
 
@@ -119,20 +118,8 @@ async def open_database(database_url: str, *, max_connections: int, idle_seconds
         },
         init=_prepare,
     )
-    await pool
-    try:
+    async with opened(pool):
         yield Database(pool)
-    finally:
-        # It waits for every connection to be given back, and cuts those that were not when it is told to stop waiting.
-        with suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await pool.close()
-
-
-def _unless_cancelled(error: AppError) -> BaseException:
-    """``error``, unless it came of a cancellation: a rollback that fails on the way out must not keep alive what is to end."""
-    task = asyncio.current_task()
-    return asyncio.CancelledError() if task is not None and task.cancelling() else error
 
 
 async def _prepare(connection: Any) -> None:

@@ -12,7 +12,6 @@ import hypothesis.strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from gateway.adapters.chats import PostgresChats, PostgresUserSettings
-from gateway.adapters.database import Pool
 from gateway.adapters.messages import PostgresMessages
 from gateway.domain import accounts
 from gateway.domain.accounts import Principal
@@ -29,6 +28,7 @@ from gateway.domain.running_answer import Exchange
 from gateway.domain.search import Search
 from shared.errors import AppError, Status, not_found
 from shared.paging import PageTokens
+from shared.postgres import Pool
 from tests.unit.gateway.test_search import Library, RankedIndex, ids
 
 Result = TypeVar("Result")

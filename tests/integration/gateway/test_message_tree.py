@@ -12,9 +12,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from gateway.adapters.database import Pool, open_pool
+from gateway.adapters.database import open_pool
 from gateway.migrations import FOLDER, SCHEMA
 from shared.migrations import Migrations
+from shared.postgres import Pool
 from tests.integration.gateway.message_tree_machine import MessageTreeMachine
 
 STEPS = 12
