@@ -63,7 +63,7 @@ class ParserProcess:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self._ended_by_us = False
-        self._receiving = False
+        self._reading = False
         self.files = 0
 
     @classmethod
@@ -136,8 +136,7 @@ class ParserProcess:
         """End the child and the programs that it runs at once, and wait until it is gone."""
         self._ended_by_us = True
         self._kill_group()
-        if not self._receiving:
-            await self._discard()
+        await self._discard()
         await self._process.wait()
 
     async def close(self) -> None:
@@ -170,22 +169,31 @@ class ParserProcess:
     async def _receive(self, max_text_chars: int) -> Reply:
         stdout = self._process.stdout
         assert stdout is not None
-        self._receiving = True
+        self._reading = True
         try:
             header_length, body_length = LENGTHS.unpack(await stdout.readexactly(LENGTHS.size))
             if header_length > MAX_HEADER_BYTES or body_length > max_text_chars * _MAX_BYTES_PER_CHARACTER:
                 raise ValueError("the child announced more than it may send")
             header, body = await stdout.readexactly(header_length), await stdout.readexactly(body_length)
         finally:
-            self._receiving = False
+            self._reading = False
         return await asyncio.to_thread(Reply.from_frame, header, body)
 
     async def _discard(self) -> None:
-        """Read what the child had still to say: asyncio waits for the end of its pipes, which a full buffer would hide."""
+        """Read what the child had still to say: asyncio waits for the end of its pipes, which a full buffer would hide.
+
+        Only one may read at once; whoever reads already comes to the end too.
+        """
         stdout = self._process.stdout
         assert stdout is not None
-        while await stdout.read(_WRITE_BYTES):
-            pass
+        if self._reading:
+            return
+        self._reading = True
+        try:
+            while await stdout.read(_WRITE_BYTES):
+                pass
+        finally:
+            self._reading = False
 
     async def _explain_death(self) -> Exception:
         """Tell from the exit status of a child that fell silent what became of its file."""
