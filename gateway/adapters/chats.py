@@ -12,7 +12,7 @@ import asyncpg
 from gateway.adapters.database import Connection, connection_of, named_statements
 from gateway.domain.accounts import Position, Principal
 from gateway.domain.assistants import Visibility
-from gateway.domain.chats import Chat, ChatChange, ChatDraft, ChatFilter, Folder
+from gateway.domain.chats.chats import Chat, ChatChange, ChatDraft, ChatFilter, Folder
 from gateway.domain.user_settings import UserSettings, UserSettingsChange
 from shared.errors import AppError, Status, not_found
 from shared.postgres import Pool

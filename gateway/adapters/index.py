@@ -10,8 +10,8 @@ import grpc
 from gateway.adapters.peers import calling
 from gateway.convert import to_candidates
 from gateway.domain.explanation import TermSpan
-from gateway.domain.filters import Filter
 from gateway.domain.models import EmbeddingModel
+from gateway.domain.query.filters import Filter
 from gateway.domain.search import Candidates
 from gateway.filter_messages import from_filter
 from lectern.embedder.v1 import embedding_pb2, index_pb2

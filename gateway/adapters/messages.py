@@ -12,10 +12,10 @@ import asyncpg
 from gateway.adapters.chats import new_id
 from gateway.adapters.database import Connection, connection_of, named_statements
 from gateway.domain.accounts import Principal
-from gateway.domain.answering import LEASE_SECONDS
 from gateway.domain.ask import Role
-from gateway.domain.exchanges import NewQuestion
-from gateway.domain.messages import Evidence, Feedback, Message, MessageState, Outcome, Rating, Scope
+from gateway.domain.chats.answering import LEASE_SECONDS
+from gateway.domain.chats.exchanges import NewQuestion
+from gateway.domain.chats.messages import Evidence, Feedback, Message, MessageState, Outcome, Rating, Scope
 from shared.postgres import Pool
 
 _SQL = named_statements("messages.sql")

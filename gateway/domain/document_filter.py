@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from gateway.domain.documents import Document
-from gateway.domain.filters import Filter, Place, Subject, both, check_size
-from gateway.domain.json_filter import compile_filter
 from gateway.domain.listing import Listing, PageRequest
-from gateway.domain.query_language import parse_conditions
+from gateway.domain.query.filters import Filter, Place, Subject, both, check_size
+from gateway.domain.query.json_filter import compile_filter
+from gateway.domain.query.language import parse_conditions
 from gateway.domain.scope import CollectionFinder, Scope, resolve
 from gateway.domain.strict_json import JsonValue
 from shared.paging import PageTokens

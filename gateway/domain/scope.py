@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from gateway.domain.collections import Collection
-from gateway.domain.filters import Comparison, Filter, Operator, comparisons, replace_comparisons
+from gateway.domain.query.filters import Comparison, Filter, Operator, comparisons, replace_comparisons
 from shared.errors import not_found
 
 _COLLECTION: Final = "collection"

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from gateway.domain.explanation import HitExplanation, SearchExplanation, TermSpan
-from gateway.domain.filter_writing import clauses, write
-from gateway.domain.filters import Filter, split
-from gateway.domain.passage_conditions import holds
 from gateway.domain.passages import Passage
+from gateway.domain.query.filters import Filter, split
+from gateway.domain.query.passage_conditions import holds
+from gateway.domain.query.writing import clauses, write
 from gateway.domain.scope import CollectionFinder, resolve
 
 # Each further round costs one search; what three rounds do not fill is a library in the middle of a large delete.

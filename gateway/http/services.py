@@ -10,19 +10,19 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from gateway.domain.accounts import Accounts
-from gateway.domain.answering import Answering
 from gateway.domain.ask import Ask
 from gateway.domain.assistants import Assistants
 from gateway.domain.authentication import Authenticator
-from gateway.domain.chats import Chats
+from gateway.domain.chats.answering import Answering
+from gateway.domain.chats.chats import Chats
+from gateway.domain.chats.exchanges import Exchanges
+from gateway.domain.chats.messages import Messages
 from gateway.domain.collections import Collections
 from gateway.domain.document_filter import DocumentFilter
 from gateway.domain.documents import Documents
 from gateway.domain.embeddings import Embedder
-from gateway.domain.exchanges import Exchanges
 from gateway.domain.idempotency import Idempotency
 from gateway.domain.jobs import Jobs
-from gateway.domain.messages import Messages
 from gateway.domain.models import EmbeddingModels
 from gateway.domain.organisation_models import OrganisationModels
 from gateway.domain.passages import Passages

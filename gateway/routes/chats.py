@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query
 
-from gateway.domain.chats import ChatFilter
+from gateway.domain.chats.chats import ChatFilter
 from gateway.http.authentication import CurrentPrincipal
 from gateway.http.parameters import CurrentPage
 from gateway.http.services import CurrentServices

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from gateway.domain.accounts import Principal
 from gateway.domain.ask import Question
 from gateway.domain.listing import PageRequest
-from gateway.domain.query_reading import read
+from gateway.domain.query.reading import read
 from gateway.domain.search import Query
 from gateway.http.authentication import act_for
 from gateway.http.problems import to_app_error

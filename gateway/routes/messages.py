@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.domain.ask import Citation, Delta
-from gateway.domain.messages import Evidence
-from gateway.domain.running_answer import AnswerEvent, Begun, Ended, Exchange, Failed, Titled
+from gateway.domain.chats.messages import Evidence
+from gateway.domain.chats.running_answer import AnswerEvent, Begun, Ended, Exchange, Failed, Titled
 from gateway.errors import idempotency_key_on_stream
 from gateway.http import idempotency
 from gateway.http.authentication import CurrentPrincipal

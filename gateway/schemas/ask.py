@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from gateway.domain import ask as domain
-from gateway.domain.query_reading import read
+from gateway.domain.query.reading import read
 from gateway.domain.search import Query
 from gateway.schemas.search import CollectionNames, FilterInput, LiteralInput, QueryText, SearchHit, to_hit, to_timings
 from gateway.schemas.shapes import OptionalText, RequestBody, Shape

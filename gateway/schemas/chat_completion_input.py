@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, ConfigDict, Field
 
 from gateway.domain.ask import Question, Role, Turn
-from gateway.domain.query_reading import read
+from gateway.domain.query.reading import read
 from gateway.domain.search import Query
 from gateway.schemas.assistants import AnswerLanguage
 from gateway.schemas.search import CollectionNames, FilterInput

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, ConfigDict, Field
 
 from gateway.domain.assistants import Visibility
-from gateway.domain.chats import ChatChange, ChatDraft
+from gateway.domain.chats.chats import ChatChange, ChatDraft
 from gateway.domain.user_settings import UserSettingsChange
 from gateway.schemas.shapes import Change, OptionalText, Page, RequestBody, ResourceName, Shape, own_id
 

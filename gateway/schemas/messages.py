@@ -5,10 +5,10 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, JsonValue
 
-from gateway.domain import messages as domain
 from gateway.domain.ask import Role
-from gateway.domain.exchanges import NewQuestion
-from gateway.domain.messages import MessageState, Rating
+from gateway.domain.chats import messages as domain
+from gateway.domain.chats.exchanges import NewQuestion
+from gateway.domain.chats.messages import MessageState, Rating
 from gateway.schemas.ask import Citation
 from gateway.schemas.search import CollectionNames, FilterInput, LiteralInput, QueryText, SearchHit
 from gateway.schemas.shapes import OptionalText, Page, RequestBody, Shape, own_id

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, ConfigDict, Field, JsonValue
 
 from gateway.domain import search as domain
 from gateway.domain.hit_groups import DocumentHits, group
-from gateway.domain.query_reading import read
+from gateway.domain.query.reading import read
 from gateway.domain.search_history import MadeSearch
 from gateway.schemas.explanation import HitExplanation, SearchExplanation, to_hit_explanation, to_search_explanation
 from gateway.schemas.shapes import OptionalText, RequestBody, Shape

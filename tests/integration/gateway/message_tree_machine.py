@@ -15,16 +15,16 @@ from gateway.adapters.chats import PostgresChats, PostgresUserSettings
 from gateway.adapters.messages import PostgresMessages
 from gateway.domain import accounts
 from gateway.domain.accounts import Principal
-from gateway.domain.answering import Answering
 from gateway.domain.ask import AnswerEnd, AnswerEvent, Ask, Delta, Question, Quote, Role
 from gateway.domain.assistants import Assistant, Visibility
-from gateway.domain.chat_titles import ChatTitles
-from gateway.domain.chats import ChatChange, ChatDraft, Chats
-from gateway.domain.exchanges import Exchanges, NewQuestion
+from gateway.domain.chats.answering import Answering
+from gateway.domain.chats.chats import ChatChange, ChatDraft, Chats
+from gateway.domain.chats.exchanges import Exchanges, NewQuestion
+from gateway.domain.chats.messages import Message, Messages, MessageState
+from gateway.domain.chats.running_answer import Exchange
+from gateway.domain.chats.titles import ChatTitles
 from gateway.domain.listing import PageRequest
-from gateway.domain.messages import Message, Messages, MessageState
 from gateway.domain.passages import Passage
-from gateway.domain.running_answer import Exchange
 from gateway.domain.search import Search
 from shared.errors import AppError, Status, not_found
 from shared.paging import PageTokens

@@ -20,8 +20,8 @@ from embedder.adapters.milvus.index import MilvusIndex
 from embedder.domain.encoding import EncoderSpec
 from embedder.domain.filters import FIELDS, FieldType, Scope, microseconds
 from embedder.domain.passages import IndexedPassage, Passage, PassageAttributes
-from gateway.domain.filters import AllOf, AnyOf, Comparison, Filter, NoneOf, Operator, split
-from gateway.domain.query_reading import read
+from gateway.domain.query.filters import AllOf, AnyOf, Comparison, Filter, NoneOf, Operator, split
+from gateway.domain.query.reading import read
 from gateway.filter_messages import from_filter
 from lectern.embedder.v1 import index_pb2
 from shared.errors import AppError, Status

@@ -22,8 +22,19 @@ from embedder.adapters.milvus.index import MilvusIndex
 from embedder.domain.encoding import EncoderSpec
 from embedder.domain.filters import microseconds
 from embedder.domain.passages import IndexedPassage, Passage, PassageAttributes
-from gateway.domain.filters import AllOf, AnyOf, Comparison, Filter, MetadataContainedBy, MetadataContains, NoneOf, Operator, Subject, split
-from gateway.domain.json_filter import compile_filter
+from gateway.domain.query.filters import (
+    AllOf,
+    AnyOf,
+    Comparison,
+    Filter,
+    MetadataContainedBy,
+    MetadataContains,
+    NoneOf,
+    Operator,
+    Subject,
+    split,
+)
+from gateway.domain.query.json_filter import compile_filter
 from gateway.filter_messages import from_filter
 from ingestor.adapters.postgres.database import open_database
 from ingestor.adapters.postgres.document_filters import condition as sql_condition

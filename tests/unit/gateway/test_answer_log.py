@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import aclosing
 
-from gateway.domain.answer_log import AnswerLog
+from gateway.domain.chats.answer_log import AnswerLog
 
 
 async def read(log: AnswerLog[str], after: int = 0) -> list[tuple[int, str]]:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.convert import from_json, to_json
-from gateway.domain.json_filter import compile_filter
+from gateway.domain.query.json_filter import compile_filter
 from gateway.domain.strict_json import JsonValue
 from gateway.filter_messages import from_filter
 from lectern.filter.v1 import filter_pb2

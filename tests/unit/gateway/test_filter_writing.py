@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from gateway.domain.filter_writing import clauses, write
-from gateway.domain.filters import AllOf, AnyOf, Comparison, Filter, NoneOf, Operator
-from gateway.domain.json_filter import compile_filter
-from gateway.domain.query_language import parse_query
+from gateway.domain.query.filters import AllOf, AnyOf, Comparison, Filter, NoneOf, Operator
+from gateway.domain.query.json_filter import compile_filter
+from gateway.domain.query.language import parse_query
+from gateway.domain.query.writing import clauses, write
 from shared.errors import AppError
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

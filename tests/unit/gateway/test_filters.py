@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.domain.filters import (
+from gateway.domain.query.filters import (
     AllOf,
     AnyOf,
     Comparison,
@@ -18,7 +18,7 @@ from gateway.domain.filters import (
     Phrase,
     split,
 )
-from gateway.domain.json_filter import MAX_COMPARISONS, compile_filter
+from gateway.domain.query.json_filter import MAX_COMPARISONS, compile_filter
 from shared.errors import AppError, Status
 
 

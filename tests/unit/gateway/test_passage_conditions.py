@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from gateway.domain.filters import AllOf, AnyOf, Comparison, Filter, MetadataContainedBy, MetadataContains, NoneOf, Operator
-from gateway.domain.json_filter import compile_filter
-from gateway.domain.passage_conditions import holds
 from gateway.domain.passages import Passage
+from gateway.domain.query.filters import AllOf, AnyOf, Comparison, Filter, MetadataContainedBy, MetadataContains, NoneOf, Operator
+from gateway.domain.query.json_filter import compile_filter
+from gateway.domain.query.passage_conditions import holds
 
 TEXT = "Annual leave: 30 days.\nThe CO₂ e\u0301nergie report of ＡＢＣ isn't a draft-copy."
 METADATA: dict[str, Any] = {

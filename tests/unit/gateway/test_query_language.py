@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.domain.filters import MAX_CONDITIONS, AllOf, Comparison, Operator
-from gateway.domain.json_filter import compile_filter
-from gateway.domain.query_language import MAX_COMPARISONS, ParsedQuery, parse_query
+from gateway.domain.query.filters import MAX_CONDITIONS, AllOf, Comparison, Operator
+from gateway.domain.query.json_filter import compile_filter
+from gateway.domain.query.language import MAX_COMPARISONS, ParsedQuery, parse_query
 from shared.errors import AppError, Status
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "query-language.md").read_text()

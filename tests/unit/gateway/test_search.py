@@ -9,9 +9,9 @@ import pytest
 
 from gateway.domain.collections import Collection, CollectionSettings
 from gateway.domain.explanation import HitExplanation, MatchedWord, TermSpan
-from gateway.domain.filters import Filter
-from gateway.domain.json_filter import compile_filter
 from gateway.domain.passages import Passage
+from gateway.domain.query.filters import Filter
+from gateway.domain.query.json_filter import compile_filter
 from gateway.domain.search import MAX_ROUNDS, Candidate, Candidates, Query, Search
 from shared.errors import AppError, Status
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from gateway.domain.filter_fields import COLLECTION_METADATA, MAX_TEXT, METADATA, ORDERED, canonical, check_whose, compare, unknown_field
-from gateway.domain.filters import (
+from gateway.domain.query.fields import COLLECTION_METADATA, MAX_TEXT, METADATA, ORDERED, canonical, check_whose, compare, unknown_field
+from gateway.domain.query.filters import (
     Filter,
     MetadataContainedBy,
     MetadataContains,
@@ -18,7 +18,7 @@ from gateway.domain.filters import (
     check_size,
     none_of,
 )
-from gateway.domain.passage_conditions import words_of
+from gateway.domain.query.passage_conditions import words_of
 from gateway.domain.strict_json import JsonValue
 from gateway.errors import nearest
 from shared.errors import AppError, invalid_argument

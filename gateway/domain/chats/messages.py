@@ -11,7 +11,7 @@ from typing import Protocol
 
 from gateway.domain.accounts import Principal
 from gateway.domain.ask import Citation, Role, Turn
-from gateway.domain.chats import Chats
+from gateway.domain.chats.chats import Chats
 from gateway.domain.listing import Listing, PageRequest
 from gateway.domain.search import Library
 from gateway.domain.strict_json import JsonValue

@@ -8,10 +8,10 @@ from typing import Final, Protocol
 
 from gateway.domain.accounts import Principal
 from gateway.domain.ask import Question, Role
-from gateway.domain.chats import Chat, Chats
-from gateway.domain.messages import Message, MessageState, MessageTree, Scope, conversation
-from gateway.domain.query_reading import read
-from gateway.domain.running_answer import Exchange
+from gateway.domain.chats.chats import Chat, Chats
+from gateway.domain.chats.messages import Message, MessageState, MessageTree, Scope, conversation
+from gateway.domain.chats.running_answer import Exchange
+from gateway.domain.query.reading import read
 from gateway.domain.search import Query
 from gateway.domain.user_settings import UserSettingsStore
 from gateway.errors import answer_in_work, not_an_answer

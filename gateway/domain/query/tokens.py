@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from gateway.domain.filter_fields import ALIASES, FIELDS, Kind
+from gateway.domain.query.fields import ALIASES, FIELDS, Kind
 
 
 class Token(Enum):

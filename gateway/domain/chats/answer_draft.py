@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gateway.domain.ask import Citation, Complete, Delta
-from gateway.domain.messages import Evidence, MessageState, Outcome
+from gateway.domain.chats.messages import Evidence, MessageState, Outcome
 from gateway.domain.search import Found
 from shared.errors import AppError, Status
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from gateway.domain.filters import Filter, Place, both, check_size
-from gateway.domain.json_filter import compile_filter
-from gateway.domain.query_language import parse_query
+from gateway.domain.query.filters import Filter, Place, both, check_size
+from gateway.domain.query.json_filter import compile_filter
+from gateway.domain.query.language import parse_query
 from gateway.domain.strict_json import JsonValue
 
 

@@ -7,9 +7,20 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from gateway.domain.filter_fields import FIELDS, METADATA, Kind, metadata_key
-from gateway.domain.filters import AllOf, AnyOf, Comparison, Filter, MetadataContainedBy, MetadataContains, NoneOf, Operator, Phrase, Scalar
-from gateway.domain.query_language import NUMBER
+from gateway.domain.query.fields import FIELDS, METADATA, Kind, metadata_key
+from gateway.domain.query.filters import (
+    AllOf,
+    AnyOf,
+    Comparison,
+    Filter,
+    MetadataContainedBy,
+    MetadataContains,
+    NoneOf,
+    Operator,
+    Phrase,
+    Scalar,
+)
+from gateway.domain.query.language import NUMBER
 from gateway.domain.strict_json import JsonValue
 
 _SIGNS: Final = {Operator.LESS: "<", Operator.LESS_OR_EQUAL: "<=", Operator.GREATER: ">", Operator.GREATER_OR_EQUAL: ">="}

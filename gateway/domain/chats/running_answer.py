@@ -11,10 +11,10 @@ from typing import Any, Final
 import structlog
 
 from gateway.domain.accounts import Principal
-from gateway.domain.answer_draft import Draft
-from gateway.domain.answer_log import AnswerLog
 from gateway.domain.ask import Citation, Delta, Question
-from gateway.domain.messages import Message, MessageState, Outcome
+from gateway.domain.chats.answer_draft import Draft
+from gateway.domain.chats.answer_log import AnswerLog
+from gateway.domain.chats.messages import Message, MessageState, Outcome
 from gateway.domain.search import Found
 from gateway.errors import internal
 from shared.errors import AppError

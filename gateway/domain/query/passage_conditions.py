@@ -7,8 +7,8 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from gateway.domain.filters import AllOf, AnyOf, Comparison, Filter, MetadataContainedBy, MetadataContains, NoneOf, Phrase
 from gateway.domain.passages import Passage
+from gateway.domain.query.filters import AllOf, AnyOf, Comparison, Filter, MetadataContainedBy, MetadataContains, NoneOf, Phrase
 from gateway.domain.strict_json import JsonValue
 
 _WORD: Final = re.compile(r"\w+")

@@ -8,8 +8,8 @@ from typing import Final, Protocol
 import structlog
 
 from gateway.domain.ask import Question
-from gateway.domain.chats import ChatStore
-from gateway.domain.running_answer import RunningAnswer, Titled
+from gateway.domain.chats.chats import ChatStore
+from gateway.domain.chats.running_answer import RunningAnswer, Titled
 from shared.errors import AppError
 
 log = structlog.get_logger()

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 from typing import Final
 
-from gateway.domain.filters import AllOf, Comparison, Filter, NoneOf, Operator, Place, Subject, any_of
+from gateway.domain.query.filters import AllOf, Comparison, Filter, NoneOf, Operator, Place, Subject, any_of
 from gateway.domain.strict_json import JsonValue
 from gateway.errors import nearest
 from shared.errors import AppError, invalid_argument

@@ -18,10 +18,10 @@ from datetime import UTC, datetime, timedelta
 from difflib import SequenceMatcher
 from typing import Final
 
-from gateway.domain.filter_fields import METADATA, Kind, canonical, compare, kind_of, unknown_field
-from gateway.domain.filters import Filter, Operator, Phrase, Place, Subject, all_of, any_of, both, check_size, has_phrase, none_of
-from gateway.domain.passage_conditions import words_of
-from gateway.domain.query_tokens import Lexeme, Token, Value, tokenize
+from gateway.domain.query.fields import METADATA, Kind, canonical, compare, kind_of, unknown_field
+from gateway.domain.query.filters import Filter, Operator, Phrase, Place, Subject, all_of, any_of, both, check_size, has_phrase, none_of
+from gateway.domain.query.passage_conditions import words_of
+from gateway.domain.query.tokens import Lexeme, Token, Value, tokenize
 from gateway.domain.strict_json import JsonValue
 from shared.errors import invalid_argument
 

@@ -12,10 +12,10 @@ import structlog
 
 from gateway.domain.accounts import Principal
 from gateway.domain.ask import Ask, Role
-from gateway.domain.chat_titles import ChatTitles
-from gateway.domain.chats import Chats
-from gateway.domain.messages import Message, Messages, MessageState, Outcome
-from gateway.domain.running_answer import STOPPED_BY_USER, AnswerEvent, Begun, Ended, Exchange, Failed, RunningAnswer
+from gateway.domain.chats.chats import Chats
+from gateway.domain.chats.messages import Message, Messages, MessageState, Outcome
+from gateway.domain.chats.running_answer import STOPPED_BY_USER, AnswerEvent, Begun, Ended, Exchange, Failed, RunningAnswer
+from gateway.domain.chats.titles import ChatTitles
 from gateway.domain.search import Found
 from gateway.errors import answer_failed, gateway_stopping, internal, not_an_answer
 from shared.errors import AppError, not_found
