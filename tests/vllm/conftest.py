@@ -33,7 +33,8 @@ SERVICE = "lectern.generator.v1.GenerationService"
 # The first start in an environment compiles every module of vLLM and torch.
 START_SECONDS = 400
 PYTHON_NAME = "LECTERN_TEST_VLLM_PYTHON"
-CONTEXT_TOKENS = ANSWER_TOKENS = 4096
+# An answer of full length takes the engine far longer than a test looks at it.
+CONTEXT_TOKENS, ANSWER_TOKENS = 4096, 28_000
 MAX_RUNNING, MAX_CONCURRENT = 4, 8
 
 

@@ -15,7 +15,7 @@ CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-WINDOW_TOKENS = 8192
+WINDOW_TOKENS = 32_768
 _SEED = 20260101
 _SENTENCE = "the leave of five days carries over and is written in the handbook with all that it says of the year"
 
