@@ -8,14 +8,9 @@ import hmac
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import structlog
-from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 
 from gateway import migrations
 from gateway.adapters.accounts import PostgresAccounts
@@ -38,6 +33,7 @@ from gateway.adapters.reconcile import IngestorReconciler
 from gateway.adapters.reindex import IngestorRebuilds
 from gateway.adapters.replies import PostgresReplies
 from gateway.adapters.search_history import PostgresSearchHistory
+from gateway.application import Application, create_app
 from gateway.domain.accounts import Accounts
 from gateway.domain.ask import Ask
 from gateway.domain.assistants import Assistants
@@ -57,39 +53,9 @@ from gateway.domain.reindex import Reindexing
 from gateway.domain.search import Search
 from gateway.domain.search_history import SearchHistory
 from gateway.domain.user_settings import ChosenSettings
-from gateway.http import openapi, problems
-from gateway.http.admission import AddressMiddleware, BodyLimitMiddleware, ConcurrencyMiddleware
-from gateway.http.authentication import AuthenticationMiddleware
 from gateway.http.listener import listening
-from gateway.http.mcp_endpoint import McpEndpoint
-from gateway.http.problems import ProblemMiddleware
-from gateway.http.request_context import RequestContextMiddleware
 from gateway.http.services import Conversations, Services
-from gateway.routes import (
-    accounts,
-    ask,
-    ask_socket,
-    assistants,
-    chat_completions,
-    chats,
-    collections,
-    document_filter,
-    documents,
-    embeddings,
-    jobs,
-    messages,
-    models,
-    openai_models,
-    passages,
-    providers,
-    reconcile,
-    reindex,
-    search,
-    search_history,
-    system,
-)
 from gateway.settings import GatewaySettings
-from shared.errors import AppError
 from shared.paging import PageTokens
 from shared.postgres import Pool
 from shared.rpc.caller_signing import CallerSigner
@@ -97,29 +63,6 @@ from shared.rpc.channel import open_channel
 
 log = structlog.get_logger()
 _ANSWERS_SHARE_OF_DRAIN = 0.75
-_ROUTERS = (
-    search,
-    search_history,
-    document_filter,
-    ask,
-    ask_socket,
-    assistants,
-    chats,
-    messages,
-    collections,
-    documents,
-    jobs,
-    passages,
-    models,
-    providers,
-    embeddings,
-    chat_completions,
-    openai_models,
-    reconcile,
-    reindex,
-    accounts,
-    system,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,41 +71,6 @@ class RunningGateway:
 
     url: str
     app: Application
-
-
-class Application(FastAPI):
-    """FastAPI with an OpenAPI document that is true."""
-
-    def openapi(self) -> dict[str, Any]:
-        return openapi.document(self)
-
-
-def create_app(settings: GatewaySettings) -> Application:
-    """The application, without its services: set ``app.state.services`` before it serves."""
-    app = Application(
-        title="Lectern",
-        version=_version(),
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
-        generate_unique_id_function=lambda route: route.name,
-        telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
-        # From the outside in: what comes first sees everything, what comes last only what was let in.
-        middleware=[
-            Middleware(RequestContextMiddleware, process_context=structlog.contextvars.get_contextvars()),
-            Middleware(ProblemMiddleware),
-            Middleware(ConcurrencyMiddleware, limits=settings.limits),
-            Middleware(AddressMiddleware),
-            Middleware(AuthenticationMiddleware),
-            Middleware(BodyLimitMiddleware, limits=settings.limits, idle_seconds=settings.timeouts.body_seconds),
-        ],
-        exception_handlers=dict.fromkeys((AppError, RequestValidationError, HTTPException), problems.handle),
-    )
-    for routes in _ROUTERS:
-        app.include_router(routes.router)
-    app.state.mcp = McpEndpoint(app.version)
-    app.add_route("/mcp", app.state.mcp, include_in_schema=False)
-    return app
 
 
 @asynccontextmanager
@@ -301,10 +209,3 @@ async def _bootstrap(settings: GatewaySettings, managing: Accounts) -> None:
 def _derived(key: bytes, purpose: bytes) -> bytes:
     """A key for one purpose, so that what is signed for another means nothing here."""
     return hmac.new(key, purpose, hashlib.sha256).digest()
-
-
-def _version() -> str:
-    try:
-        return version("lectern")
-    except PackageNotFoundError:
-        return "0"
