@@ -118,7 +118,7 @@ def main() -> None:
         "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'protos'}",
     }
     scripted = subprocess.Popen(
-        [sys.executable, "-m", "bench.streams", *sys.argv[1:], "--endpoint-port", str(port)], cwd=ROOT, env=environment
+        [sys.executable, "-m", "bench.generator", *sys.argv[1:], "--endpoint-port", str(port)], cwd=ROOT, env=environment
     )
     generator = subprocess.Popen([sys.executable, "-m", "generator"], cwd=ROOT, env=environment)
     try:
