@@ -11,7 +11,7 @@ import asyncpg
 import structlog
 
 from shared.errors import AppError, unavailable
-from shared.postgres import Pool, opened, unless_cancelled
+from shared.postgres import Pool, SessionlessConnection, opened, unless_cancelled
 
 log = structlog.get_logger()
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
@@ -39,6 +39,7 @@ async def open_pool(database_url: str, connections: int) -> AsyncIterator[Pool]:
     """A pool that connects when it is first used; its statements end within ten seconds."""
     pool = asyncpg.create_pool(
         database_url,
+        connection_class=SessionlessConnection,
         min_size=0,
         max_size=connections,
         timeout=_SECONDS,

@@ -13,7 +13,7 @@ from asyncpg.pool import PoolConnectionProxy
 
 from ingestor.errors import nul_character, schema_outdated
 from shared.errors import too_busy, unavailable
-from shared.postgres import Pool, opened, unless_cancelled
+from shared.postgres import Pool, SessionlessConnection, opened, unless_cancelled
 
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 Result = TypeVar("Result")
@@ -105,6 +105,7 @@ async def open_database(database_url: str, *, max_connections: int, idle_seconds
     """
     pool = asyncpg.create_pool(
         database_url,
+        connection_class=SessionlessConnection,
         min_size=0,
         max_size=max_connections,
         timeout=CONNECT_SECONDS,
