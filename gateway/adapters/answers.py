@@ -16,7 +16,7 @@ from lectern.generator.v1.generation_pb2_grpc import GenerationServiceStub
 
 
 class GeneratorAnswers:
-    """`gateway.domain.ask.Answers`, `gateway.domain.chat_titles.TitleSuggestions` and `gateway.domain.models.LanguageModels` over gRPC."""
+    """`gateway.domain.ask.Answers`, `gateway.domain.chats.titles.TitleSuggestions` and `gateway.domain.models.LanguageModels` over gRPC."""
 
     def __init__(self, channel: grpc.aio.Channel, timeout_seconds: float, answer_seconds: float) -> None:
         self._stub = GenerationServiceStub(channel)

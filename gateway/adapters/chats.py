@@ -21,7 +21,7 @@ _SQL = named_statements("chats.sql")
 
 
 class PostgresChats:
-    """`gateway.domain.chats.ChatStore` over asyncpg. Every statement names the organisation and the user.
+    """`gateway.domain.chats.chats.ChatStore` over asyncpg. Every statement names the organisation and the user.
 
     Every method raises AppError ACCOUNT_STORE_UNAVAILABLE when the database does not answer.
     """
@@ -94,7 +94,7 @@ class PostgresChats:
 
 
 class PostgresUserSettings:
-    """`gateway.domain.user_settings.UserSettingsStore` and `gateway.domain.chats.RecentAssistants` over asyncpg."""
+    """`gateway.domain.user_settings.UserSettingsStore` and `gateway.domain.chats.chats.RecentAssistants` over asyncpg."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool

@@ -24,7 +24,7 @@ LOST: Final = "GATEWAY_LOST"
 
 
 class PostgresMessages:
-    """`gateway.domain.exchanges.ExchangeStore` and `gateway.domain.answering.AnswerStore` over asyncpg.
+    """`gateway.domain.chats.exchanges.ExchangeStore` and `gateway.domain.chats.answering.AnswerStore` over asyncpg.
 
     Every statement names the organisation and the user; what was shared is read through its chat. An answer whose lease has passed reads
     as FAILED, also before `fail_lost` has made it so.

@@ -23,7 +23,7 @@ QUESTION = {"text": "How much leave?", "stream": True}
 @pytest.fixture(autouse=True)
 def brief_leases(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gateways look after what they write, and hear of others' wishes, every half second."""
-    monkeypatch.setattr("gateway.domain.answering.LEASE_SECONDS", 1.5)
+    monkeypatch.setattr("gateway.domain.chats.answering.LEASE_SECONDS", 1.5)
 
 
 @pytest.fixture
