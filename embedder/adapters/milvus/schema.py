@@ -61,7 +61,10 @@ def create_collection(client: MilvusClient, name: str, spec: EncoderSpec, *, lit
     schema.add_field("dense", DataType.FLOAT_VECTOR, dim=spec.dimension)
     schema.add_field("sparse", DataType.SPARSE_FLOAT_VECTOR)
     schema.add_function(Function("bm25", FunctionType.BM25, input_field_names=["terms"], output_field_names=["sparse"]))
-    client.create_collection(name, schema=schema, index_params=_indexes(lite=lite), timeout=timeout)
+    client.create_collection(name, schema=schema, timeout=timeout)
+    # Waiting for each index takes half a second at least, and there is no row yet; loading waits for what it needs.
+    client.create_index(name, _indexes(lite=lite), timeout=timeout, sync=False)
+    client.load_collection(name, timeout=timeout)
 
 
 def _indexes(*, lite: bool) -> Any:

@@ -31,6 +31,8 @@ from tests.contract.embedder.tiny_models import CORPUS, bert, xlm_roberta
 
 TEXTS = [*CORPUS, "Rule.", " ".join(CORPUS * 3), "naïve café ☕ 文書", "a"]
 MINILM = "minilm"
+# They share converted graphs, which each worker would make again.
+pytestmark = pytest.mark.xdist_group("openvino")
 
 
 @pytest.fixture(scope="module")

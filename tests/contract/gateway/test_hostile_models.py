@@ -38,8 +38,8 @@ async def asked(world: World, settings: GatewaySettings, monkeypatch: pytest.Mon
             "LISTEN": "127.0.0.1:0",
             "OPENAI__BASE_URL": endpoint.base_url,
             "OPENAI__MODEL": "tiny",
-            "OPENAI__FIRST_TOKEN_TIMEOUT_SECONDS": "0.3",
-            "OPENAI__IDLE_TIMEOUT_SECONDS": "0.3",
+            "OPENAI__FIRST_TOKEN_TIMEOUT_SECONDS": "1",
+            "OPENAI__IDLE_TIMEOUT_SECONDS": "1",
         }.items():
             monkeypatch.setenv(f"LECTERN_GENERATOR_{name}", value)
         async with (

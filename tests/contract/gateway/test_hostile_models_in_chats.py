@@ -21,8 +21,8 @@ from tests.contract.generator.endpoint import Endpoint, Reply, delta, ending, ru
 GENERATOR = {
     "LISTEN": "127.0.0.1:0",
     "OPENAI__MODEL": "tiny",
-    "OPENAI__IDLE_TIMEOUT_SECONDS": "0.3",
-    "OPENAI__FIRST_TOKEN_TIMEOUT_SECONDS": "0.3",
+    "OPENAI__IDLE_TIMEOUT_SECONDS": "1",
+    "OPENAI__FIRST_TOKEN_TIMEOUT_SECONDS": "1",
 }
 END = ending("stop", None)
 NOT_UTF8 = b'data: {"choices": [{"index": 0, "delta": {"content": "Te\xff\xfext"}, "finish_reason": null}]}\n\n'

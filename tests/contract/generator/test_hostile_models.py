@@ -28,7 +28,7 @@ PASSAGES = [
 ]
 QUESTION = "How many unused days carry over?"
 MARKER = re.compile(r"\[(\d+)\]", re.ASCII)
-TIMES = {"OPENAI__FIRST_TOKEN_TIMEOUT_SECONDS": "0.3", "OPENAI__IDLE_TIMEOUT_SECONDS": "0.3"}
+TIMES = {"OPENAI__FIRST_TOKEN_TIMEOUT_SECONDS": "1", "OPENAI__IDLE_TIMEOUT_SECONDS": "1"}
 
 
 @dataclass

@@ -16,6 +16,8 @@ import pytest
 from gateway.migrations import FOLDER, SCHEMA
 from gateway.server import RunningGateway, serve
 from gateway.settings import GatewaySettings
+from generator.server import serve as serve_generator
+from generator.settings import GeneratorSettings
 from shared.migrations import Migrations
 from shared.settings import load
 from tests.contract.embedder.process import EMBEDDING_SERVICE, EmbedderProcess
@@ -47,18 +49,20 @@ async def gateway(embedder: EmbedderProcess, database_url: str, monkeypatch: pyt
 
 @asynccontextmanager
 async def before(target: str, key: str, database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RunningGateway]:
-    """A gateway whose embedder is at ``target``."""
+    """A gateway whose embedder is at ``target``, with the generator that needs no model."""
+    monkeypatch.setenv("LECTERN_GENERATOR_LISTEN", "127.0.0.1:0")
+    monkeypatch.setenv("LECTERN_INTERNAL_KEY", key)
     environment = {
-        "LECTERN_INTERNAL_KEY": key,
         "LECTERN_GATEWAY_DATABASE_URL": database_url,
         "LECTERN_GATEWAY_LISTEN": "127.0.0.1:0",
         "LECTERN_GATEWAY_EMBEDDER_TARGET": target,
         "LECTERN_GATEWAY_BOOTSTRAP_API_KEY": KEY,
     }
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    async with serve(load(GatewaySettings)) as running:
-        yield running
+    async with serve_generator(load(GeneratorSettings)) as generator:
+        for name, value in (environment | {"LECTERN_GATEWAY_GENERATOR_TARGET": f"127.0.0.1:{generator.port}"}).items():
+            monkeypatch.setenv(name, value)
+        async with serve(load(GatewaySettings)) as running:
+            yield running
 
 
 @pytest.fixture
@@ -218,7 +222,8 @@ async def test_an_embedder_that_is_gone_is_unavailable_with_a_time_to_come_back(
 
 async def test_models_are_listed_and_found_by_name(client: openai.AsyncOpenAI) -> None:
     listed = [model async for model in client.models.list()]
-    assert [(model.id, model.object, model.owned_by) for model in listed] == [("minilm", "model", "lectern")]
+    assert {(model.object, model.owned_by) for model in listed} == {("model", "lectern")}
+    assert {"minilm", "extractive"} < {model.id for model in listed}
     assert (await client.models.retrieve("minilm")).id == "minilm"
     for name in ("gpt-4", "intfloat/e5-base"):
         with pytest.raises(openai.NotFoundError) as refused:
