@@ -25,6 +25,10 @@ SECRET = "sk-a-key-of-the-tests"
 NO_MILVUS = "http://127.0.0.1:9"
 
 
+# What its fixtures make is made once in each worker that runs one of these.
+pytestmark = pytest.mark.xdist_group("remote_service")
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[EmbeddingsServer]:
     with serving() as started:

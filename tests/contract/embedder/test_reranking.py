@@ -70,6 +70,10 @@ def minilm_reranker(folder: Path, labels: int = 1) -> Path:
     )
 
 
+# What its fixtures make is made once in each worker that runs one of these.
+pytestmark = pytest.mark.xdist_group("reranking")
+
+
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     made = tmp_path_factory.mktemp("models")

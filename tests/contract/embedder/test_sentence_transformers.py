@@ -102,6 +102,10 @@ class Saved:
         return np.asarray(self.reference.encode([prompt + text for text in texts], prompt="", batch_size=4, show_progress_bar=False))
 
 
+# What its fixtures make is made once in each worker that runs one of these.
+pytestmark = pytest.mark.xdist_group("sentence_transformers")
+
+
 @pytest.fixture(scope="module", params=SHAPES, ids=lambda shape: shape.folder)
 def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Saved:
     shape: Shape = request.param

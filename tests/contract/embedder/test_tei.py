@@ -38,6 +38,10 @@ TEXT = "The invoice must be paid within thirty days of delivery."
 LONG = "beginning of the text " + "and so on " * 400 + "end of the text"
 
 
+# What its fixtures make is made once in each worker that runs one of these.
+pytestmark = pytest.mark.xdist_group("tei")
+
+
 @pytest.fixture(scope="module")
 def port() -> int:
     return free_port()
