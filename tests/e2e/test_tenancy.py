@@ -13,7 +13,12 @@ from tests.e2e.conftest import Organisation, Stack
 
 CANARY = "zanzibarcanary"
 # Placeholders of routes, and how to find the owner's value for each. A route with another placeholder fails the test below.
-PLACEHOLDERS = frozenset({"collection", "document", "passage", "job", "organisation", "api_key", "model"})
+PLACEHOLDERS = frozenset(
+    {
+        "collection", "document", "passage", "job", "organisation", "api_key", "model",
+        "assistant", "provider", "chat", "message", "folder", "search",
+    }
+)  # fmt: skip
 # What the deployment has and every organisation may see.
 SHARED = frozenset({"/v1/models/{model}"})
 PROTECTED = ("/api/", "/v1/")
@@ -27,6 +32,13 @@ BODIES: dict[str, dict[str, Any]] = {
         "content": b'{"text": "taken"}',
         "headers": {"Content-Type": "application/x-ndjson"},
     },
+    "PATCH /api/v1/assistants/{assistant}": {"json": {"prompt": "taken"}},
+    "PATCH /api/v1/providers/{provider}": {"json": {"models": [{"name": "taken"}]}},
+    "PATCH /api/v1/chats/{chat}": {"json": {"title": "taken"}},
+    "PATCH /api/v1/folders/{folder}": {"json": {"name": "taken"}},
+    "POST /api/v1/chats/{chat}/messages": {"json": {"text": "taken"}},
+    "POST /api/v1/chats/{chat}/messages/{message}:regenerate": {"json": {}},
+    "PUT /api/v1/chats/{chat}/messages/{message}/feedback": {"json": {"rating": "up"}},
 }
 
 
@@ -55,7 +67,27 @@ def fill_library(organisation: Organisation, word: str) -> Owned:
         "api_key": key["id"],
         "model": organisation.client.get("/v1/models").json()["data"][0]["id"],
     }
-    return Owned(organisation, values)
+    return Owned(organisation, values | fill_account(organisation.client, word))
+
+
+def fill_account(client: httpx.Client, word: str) -> dict[str, str]:
+    def made(path: str, body: dict[str, Any]) -> str:
+        response = client.post(f"/api/v1/{path}", json=body)
+        assert response.status_code == 201, f"{path}: {response.text}"
+        return str(response.json()["id"])
+
+    provider = {"name": "models", "base_url": f"https://{word}.example.org/v1", "key": word, "models": [{"name": "large"}]}
+    chat = made("chats", {"title": word})
+    asked = client.post(f"/api/v1/chats/{chat}/messages", json={"text": f"What does the {word} report say?"})
+    assert asked.status_code == 201, asked.text
+    return {
+        "assistant": made("assistants", {"name": "helper", "prompt": f"Speak of {word}."}),
+        "provider": made("providers", provider),
+        "chat": chat,
+        "message": client.get(f"/api/v1/chats/{chat}/messages").json()["items"][-1]["id"],
+        "folder": made("folders", {"name": word}),
+        "search": client.get("/api/v1/search-history").json()["items"][0]["id"],
+    }
 
 
 @pytest.fixture(scope="module")
