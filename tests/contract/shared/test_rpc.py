@@ -30,6 +30,12 @@ CALLER = Caller("org-1", "key:k1")
 class EchoServicer(generation_pb2_grpc.GenerationServiceServicer):
     """Answers with what it knows of the call; ``raises`` makes it fail."""
 
+    # As generated: not implemented.
+    Condense = generation_pb2_grpc.GenerationServiceServicer.Condense
+    SuggestTitle = generation_pb2_grpc.GenerationServiceServicer.SuggestTitle
+    Complete = generation_pb2_grpc.GenerationServiceServicer.Complete
+    CountTokens = generation_pb2_grpc.GenerationServiceServicer.CountTokens
+
     def __init__(self) -> None:
         self.raises: Exception | None = None
         self.calls = 0

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import pytest
 from pydantic import BaseModel
 
-from gateway.server import create_app
+from gateway.application import create_app
 from gateway.settings import GatewaySettings
 from lectern_client import ApiError, Lectern, RetryPolicy, models
 from lectern_client.models import JobDocument, JobStep
