@@ -7,7 +7,7 @@ import json
 import logging
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any, Literal
 
 import openai
@@ -17,7 +17,7 @@ from generator import errors
 from generator.adapters.guarded_transport import GuardedTransport
 from generator.adapters.openai_errors import retry_after_seconds, to_app_error
 from generator.adapters.waiting import Waiting
-from generator.domain.language_model import FinishReason, Message, ModelFinished, ModelText, Role
+from generator.domain.language_model import FinishReason, Message, ModelFinished, ModelText, write_one_token
 from generator.domain.prompts import token_estimate
 from shared.networks import AddressRefused, Network
 from shared.request_id import HTTP_HEADER, current_request_id
@@ -96,9 +96,7 @@ class OpenAiModel:
         return [token_estimate(text) for text in texts]
 
     async def check(self) -> None:
-        async with aclosing(self.complete([Message(Role.USER, "Say yes.")], 1)) as pieces:
-            async for _ in pieces:
-                pass
+        await write_one_token(self)
 
     async def complete(
         self, messages: Sequence[Message], max_tokens: int, *, json_schema: str = ""

@@ -15,7 +15,7 @@ from generator import errors
 from generator.adapters.vllm_engine import RequestRefused, VllmSpec, engine_errors, sampling, started_engine
 from generator.adapters.vllm_tokenizer import ChatTokenizer, TemplateRefused
 from generator.adapters.waiting import Waiting
-from generator.domain.language_model import FinishReason, Message, ModelFinished, ModelText, Role
+from generator.domain.language_model import FinishReason, Message, ModelFinished, ModelText, write_one_token
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
@@ -77,9 +77,7 @@ class VllmModel:
         return self._loaded()[1].count(texts)
 
     async def check(self) -> None:
-        async with aclosing(self.complete([Message(Role.USER, "Say yes.")], 1)) as pieces:
-            async for _ in pieces:
-                pass
+        await write_one_token(self)
 
     async def complete(
         self, messages: Sequence[Message], max_tokens: int, *, json_schema: str = ""

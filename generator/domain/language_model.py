@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -82,3 +83,10 @@ class LanguageModel(Protocol):
         Raises:
             AppError: it can't.
         """
+
+
+async def write_one_token(model: LanguageModel) -> None:
+    """What `LanguageModel.check` is where a model has no better way to show that it works. Raises AppError: it can't."""
+    async with aclosing(model.complete([Message(Role.USER, "Say yes.")], 1)) as pieces:
+        async for _ in pieces:
+            pass

@@ -43,8 +43,8 @@ def list_providers(url: UrlOption = None, key: KeyOption = None, *, as_json: Jso
     print_table(("name", "address", "models", "key", "id"), rows, empty="There is no provider.")
 
 
-@app.command("add")
-def add(
+@app.command("create")
+def create(
     name: Annotated[str, typer.Argument(help="Its models are called name/model.")],
     base_url: Annotated[str, typer.Argument(help="Where /chat/completions begins, often ending in /v1.")],
     models: Annotated[list[str], typer.Argument(help="Names of models at the endpoint.")],
@@ -57,7 +57,7 @@ def add(
     """Add an endpoint that speaks OpenAI's chat protocol.
 
     Example:
-      lectern providers add acme https://models.example.org/v1 large small --endpoint-key
+      lectern providers create acme https://models.example.org/v1 large small --endpoint-key
     """
     with resolve(url, key).open() as client:
         made = client.providers.create(name, base_url, models, key=endpoint_key)
@@ -94,8 +94,8 @@ def set_key(
         out.print(f"Replaced the key of {plain(changed.name)}.", markup=False)
 
 
-@app.command("remove")
-def remove(
+@app.command("delete")
+def delete(
     name: NameArgument,
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
@@ -103,16 +103,16 @@ def remove(
     key: KeyOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove a provider and its key."""
+    """Delete a provider and its key."""
     with resolve(url, key).open() as client:
         provider = client.providers.get(name)
         if not yes:
-            confirm(f"Remove the provider {plain(provider.name)} and its {len(provider.models)} models?", as_json=as_json)
+            confirm(f"Delete the provider {plain(provider.name)} and its {len(provider.models)} models?", as_json=as_json)
         client.providers.delete(provider.id)
     if as_json:
         print_json({"provider_id": provider.id, "deleted": True})
     else:
-        out.print(f"Removed {plain(provider.name)}.", markup=False)
+        out.print(f"Deleted {plain(provider.name)}.", markup=False)
 
 
 def list_models(*, url: UrlOption = None, key: KeyOption = None, as_json: JsonOption = False) -> None:

@@ -273,9 +273,9 @@ SUBCOMMANDS = (
     "jobs watch",
     "jobs retry",
     "keys create",
-    "providers add",
+    "providers create",
     "providers default",
-    "providers remove",
+    "providers delete",
     "providers set-key",
     "keys revoke",
 )
